@@ -1,0 +1,242 @@
+//! A node from start to end, to be read top to bottom: what is wired to what, what a reload may
+//! change, and in which order things stop.
+
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use hyper_util::server::graceful::GracefulShutdown;
+use tidings_hub::{Epoch, LogBounds};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tracing::{error, info, warn};
+
+use crate::accept::{Acceptor, Timeouts};
+use crate::broker::{Broker, IdempotencyBounds, Memory};
+use crate::clock::Clock;
+use crate::config::{Config, ConfigSource};
+use crate::delivery::{Delivery, SharedLog};
+use crate::http::{Hub, Settings, router};
+use crate::identity::Authenticator;
+use crate::tls::Tls;
+
+/// How often what has outlived its time is dropped.
+const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+/// Topics that hold nothing any more but are remembered for the gap they would be.
+const TOPICS_REMEMBERED_MAX: usize = 65_536;
+/// How long past a heartbeat it may take a peer to acknowledge it. The next one comes within a
+/// heartbeat, so a half-open connection is given up within two and this.
+const USER_TIMEOUT_GRACE: Duration = Duration::from_secs(5);
+
+/// Runs a node until it is told to stop. `source` is read again on SIGHUP.
+pub(crate) async fn serve(config: Config, source: ConfigSource) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let tls = Tls::load(&config.tls)?.map(Arc::new);
+    let listeners = bind(&config.listen).await?;
+    let hub = build(config)?;
+    let settings = hub.settings.load_full();
+    let config = &settings.config;
+
+    let timeouts = Arc::new(ArcSwap::from_pointee(timeouts(config)));
+    let acceptor = Acceptor {
+        router: router(Arc::clone(&hub)),
+        stream_path: format!("{}/api/sse", config.base_path.as_str()).into(),
+        delivery: config.streams.own_sockets.then(|| Arc::clone(&hub.delivery)),
+        tls: tls.clone(),
+        head_bytes_max: config.head_bytes_max,
+        timeouts: Arc::clone(&timeouts),
+        draining: hub.delivery.draining(),
+    };
+    let connections = Arc::new(GracefulShutdown::new());
+    let mut tasks = JoinSet::new();
+    for (listener, address) in listeners {
+        info!(%address, "listening");
+        if config.dev {
+            eprint!("{}", crate::dev::banner(&settings, address, hub.clock.now().unix_ms)?);
+        }
+        tasks.spawn(acceptor.clone().run(listener, Arc::clone(&connections)));
+    }
+    tasks.spawn(expire(Arc::clone(&hub)));
+
+    let patient = loop {
+        match signals.next().await {
+            Told::Reload => reload(&hub, &timeouts, tls.as_deref(), config, &source),
+            Told::Stop => break true,
+            Told::Interrupt => break false,
+        }
+    };
+    tokio::select! {
+        () = stop(&hub, tasks, connections, patient) => {}
+        () = signals.stop_now() => warn!("told to stop again; not waiting any longer"),
+    }
+    Ok(())
+}
+
+/// Readiness first, so that no more are sent here; then everyone is told to come back elsewhere.
+async fn stop(
+    hub: &Hub,
+    mut tasks: JoinSet<()>,
+    connections: Arc<GracefulShutdown>,
+    patient: bool,
+) {
+    let settings = hub.settings.load_full();
+    let streams = &settings.config.streams;
+    hub.delivery.leave();
+    if patient && !settings.config.dev && streams.drain_delay_secs > 0 {
+        info!(drain_delay_secs = streams.drain_delay_secs, "leaving: no longer ready");
+        sleep(Duration::from_secs(streams.drain_delay_secs)).await;
+    }
+    info!(streams = hub.delivery.streams(), "closing streams");
+    tasks.shutdown().await;
+    hub.delivery.drain();
+    let connections = Arc::into_inner(connections).expect("nobody accepts connections any more");
+    let delivery = Arc::clone(&hub.delivery);
+    let shards = tokio::task::spawn_blocking(move || delivery.shards().join());
+    let ended = async { tokio::join!(connections.shutdown(), shards) };
+    if timeout(Duration::from_secs(streams.drain_secs), ended).await.is_err() {
+        warn!(streams = hub.delivery.streams(), "some connections did not end in drain_secs");
+    }
+    info!("stopped");
+}
+
+fn build(config: Config) -> anyhow::Result<Arc<Hub>> {
+    let clock = Clock::start();
+    let bounds = LogBounds {
+        events_per_topic_max: config.log.events_per_topic_max,
+        bytes_max: config.log.bytes_max,
+        age_max_ms: config.log.age_max_secs * 1000,
+        topics_remembered_max: TOPICS_REMEMBERED_MAX,
+    };
+    let epoch = Epoch::from_random(fastrand::u64(..));
+    let log = Arc::new(Mutex::new(tidings_hub::Hub::new(epoch, bounds)));
+    let shards = if config.streams.own_sockets { cores() } else { 0 };
+    let shared_log = SharedLog::new(Arc::clone(&log), clock);
+    let delivery = Delivery::start(shared_log, shards).context("cannot start delivery threads")?;
+    let delivery = Arc::new(delivery);
+    let idempotency = IdempotencyBounds {
+        window_secs: config.idempotency.window_secs,
+        keys_max: config.idempotency.keys_max,
+    };
+    let announce = {
+        let delivery = Arc::clone(&delivery);
+        move |events: &[Arc<tidings_hub::StoredEvent>]| delivery.announce(events)
+    };
+    let broker = match config.broker {
+        crate::config::Broker::Memory => {
+            Broker::Memory(Memory::new(log, idempotency, clock, announce))
+        }
+    };
+    let settings = ArcSwap::from_pointee(settings(config));
+    Ok(Arc::new(Hub { settings, broker, delivery, clock }))
+}
+
+fn timeouts(config: &Config) -> Timeouts {
+    Timeouts {
+        head: Duration::from_secs(config.head_timeout_secs),
+        idle: Duration::from_secs(config.idle_timeout_secs),
+        write_stall: Duration::from_secs(config.streams.write_stall_secs),
+        peer_gone: Duration::from_secs(config.streams.heartbeat_secs) + USER_TIMEOUT_GRACE,
+    }
+}
+
+/// One delivery thread for each.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+fn settings(config: Config) -> Settings {
+    let authenticator = Authenticator::new(&config);
+    Settings { config, authenticator }
+}
+
+async fn bind(addresses: &[SocketAddr]) -> anyhow::Result<Vec<(TcpListener, SocketAddr)>> {
+    let mut listeners = Vec::new();
+    for &address in addresses {
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!("cannot listen on {address}; choose another address with --listen")
+        })?;
+        let address = listener.local_addr().context("a bound socket has no address")?;
+        listeners.push((listener, address));
+    }
+    Ok(listeners)
+}
+
+async fn expire(hub: Arc<Hub>) {
+    let mut ticks = interval(EXPIRE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        hub.broker.expire();
+    }
+}
+
+/// All of the new settings, or none.
+fn reload(
+    hub: &Hub,
+    accepting: &ArcSwap<Timeouts>,
+    tls: Option<&Tls>,
+    started_with: &Config,
+    source: &ConfigSource,
+) {
+    let config = match source.load() {
+        Ok(config) => config,
+        Err(errors) => {
+            error!("not reloaded, the old settings stay: {errors}");
+            return;
+        }
+    };
+    if let Some(tls) = tls
+        && let Err(error) = tls.reload(&config.tls)
+    {
+        error!("not reloaded, the old settings stay: {error:#}");
+        return;
+    }
+    let waiting = started_with.needs_restart(&config);
+    if !waiting.is_empty() {
+        warn!(settings = waiting.join(", "), "changed, but only a restart takes these over");
+    }
+    accepting.store(Arc::new(timeouts(&config)));
+    hub.settings.store(Arc::new(settings(config)));
+    info!("reloaded");
+}
+
+/// What a supervisor may tell a node.
+enum Told {
+    Reload,
+    Stop,
+    Interrupt,
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.hangup.recv() => Told::Reload,
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Interrupt,
+        }
+    }
+
+    async fn stop_now(&mut self) {
+        while let Told::Reload = self.next().await {}
+    }
+}

@@ -1,0 +1,59 @@
+//! What orders events and keeps them: takes publications in, and hands every stored event, in
+//! order, to the hub of this node.
+//!
+//! It does not know who publishes or who listens. With `memory` the log *is* the hub and an event
+//! is stored the moment it is appended.
+
+mod idempotency;
+mod memory;
+
+use tidings_hub::{Cursor, Event};
+
+pub(crate) use idempotency::{Fingerprint, IdempotencyBounds, IdempotencyKey};
+pub(crate) use memory::Memory;
+
+/// The brokers there are.
+#[derive(Debug)]
+pub(crate) enum Broker {
+    /// The log lives in this process and dies with it.
+    Memory(Memory),
+}
+
+/// An event to be stored, and the key that makes storing it again harmless.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    pub(crate) event: Event,
+    pub(crate) key: Option<IdempotencyKey>,
+}
+
+/// What became of a publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It is stored, now or by an earlier publication with the same key.
+    Stored(Cursor),
+    /// Its key was used before, for something else.
+    Conflict,
+}
+
+impl Broker {
+    /// Stores each publication or says why not, in order; each is stored whole or not at all.
+    pub(crate) fn publish(&self, publications: Vec<Publication>) -> Vec<Outcome> {
+        match self {
+            Self::Memory(memory) => memory.publish(publications),
+        }
+    }
+
+    /// What an acknowledgement promises, in the word of the publish answer.
+    pub(crate) fn durability(&self) -> &'static str {
+        match self {
+            Self::Memory(_) => "memory",
+        }
+    }
+
+    /// Drops what has outlived its time. To be called about once a second.
+    pub(crate) fn expire(&self) {
+        match self {
+            Self::Memory(memory) => memory.expire(),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The settings of one node, one struct per section.
+//!
+//! A [`Config`] comes from [`ConfigSource::load`] alone, so whoever holds one holds a checked one.
+//! The doc comments here are the documentation: `tidings config default` and `tidings config
+//! schema` are made of them. What the settings do is not known here.
+
+mod catalogue;
+mod demands;
+mod document;
+mod layers;
+mod origin;
+mod problem;
+mod secret;
+mod sections;
+mod source;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::net::SocketAddr;
+
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::{Deserialize, Serialize};
+
+pub use document::default_document;
+pub use origin::Origin;
+pub use problem::{ConfigErrors, Problem, Provenance};
+pub(crate) use secret::API_KEY_PREFIX;
+pub use secret::Secret;
+pub use sections::{Auth, Cors, Idempotency, Key, Limits, Log, Scope, Streams, Tls, Tokens};
+pub use source::{ConfigSource, DevSecrets, Flags};
+pub use values::{BasePath, Broker, LegacyUserId, TopicTemplate};
+
+/// Settings of Tidings.
+///
+/// Flags go over `TIDINGS_*` environment variables, those over this file, and this file over the
+/// defaults. `TIDINGS_LOG__BYTES_MAX` is `bytes_max` of `[log]`, lists are separated by commas, and
+/// a secret's variable with `_FILE` at its end names a file to read the secret from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen: IP addresses with their ports. Port 0 takes any free one.
+    #[schemars(length(min = 1, max = 16))]
+    pub listen: Vec<SocketAddr>,
+    /// What goes before every path, as in `/live`, when a proxy hands on a part of its own site.
+    pub base_path: BasePath,
+    /// What orders and keeps the events. This version has `memory`: they live as long as the
+    /// process does.
+    #[schemars(extend("enum" = ["memory"]))]
+    pub broker: Broker,
+    /// The API key that has every scope: `tk_` and at least 32 of `A-Z a-z 0-9 _ -`. Better given
+    /// as `TIDINGS_API_KEY` than in this file. Make one with: echo "tk_$(openssl rand -hex 32)"
+    #[schemars(extend("examples" = ["tk_changeme"]))]
+    pub api_key: Option<Secret>,
+    /// Bytes in one event's data.
+    #[schemars(range(min = 256, max = 16_777_216))]
+    pub event_bytes_max: usize,
+    /// Bytes in the body of one request, which may carry many events.
+    #[schemars(range(min = 1024, max = 268_435_456))]
+    pub request_bytes_max: usize,
+    /// Events in one publish request.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub batch_events_max: usize,
+    /// Bytes in the head of one request: its request line and headers.
+    #[schemars(range(min = 8192, max = 1_048_576))]
+    pub head_bytes_max: usize,
+    /// Seconds a request may take to send its head.
+    #[schemars(range(min = 1, max = 300))]
+    pub head_timeout_secs: u64,
+    /// Seconds a connection may be kept between requests.
+    #[schemars(range(min = 1, max = 3600))]
+    pub idle_timeout_secs: u64,
+    /// Seconds a request may take to send its body.
+    #[schemars(range(min = 1, max = 3600))]
+    pub body_timeout_secs: u64,
+    /// How many events are kept for those who come back.
+    pub log: Log,
+    /// Open streams and what they replay.
+    pub streams: Streams,
+    /// How many there may be.
+    pub limits: Limits,
+    /// Publishing again with the same key.
+    pub idempotency: Idempotency,
+    /// Encrypted connections, on every address listened on.
+    pub tls: Tls,
+    /// Tokens: signed by the application, carried by its users.
+    pub tokens: Tokens,
+    /// Who may hear what.
+    pub auth: Auth,
+    /// Which web sites may call from a browser.
+    pub cors: Cors,
+    /// API keys beside `api_key`, each with only the scopes it needs.
+    #[schemars(length(max = 1000))]
+    pub keys: Vec<Key>,
+    /// Whether this node runs with `--dev`: loopback only, missing secrets made up. Only the flag
+    /// sets it.
+    #[serde(skip)]
+    pub dev: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 4000))],
+            base_path: BasePath::default(),
+            broker: Broker::Memory,
+            api_key: None,
+            event_bytes_max: 65_536,
+            request_bytes_max: 8_388_608,
+            batch_events_max: 1000,
+            head_bytes_max: 16_384,
+            head_timeout_secs: 10,
+            idle_timeout_secs: 75,
+            body_timeout_secs: 15,
+            log: Log::default(),
+            streams: Streams::default(),
+            limits: Limits::default(),
+            idempotency: Idempotency::default(),
+            tls: Tls::default(),
+            tokens: Tokens::default(),
+            auth: Auth::default(),
+            cors: Cors::default(),
+            keys: Vec::new(),
+            dev: false,
+        }
+    }
+}
+
+impl Config {
+    /// The settings that differ in `other` and that a running node cannot take over: they wait for
+    /// a restart. Keys, tokens, `auth`, `cors`, `streams`, `limits` and the bounds of one request's
+    /// body change on reload.
+    pub fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
+        // Taken apart by name, so that a new setting does not compile before it is decided here.
+        let Self {
+            listen,
+            base_path,
+            broker,
+            api_key: _,
+            event_bytes_max: _,
+            request_bytes_max: _,
+            batch_events_max: _,
+            head_bytes_max,
+            head_timeout_secs,
+            idle_timeout_secs,
+            body_timeout_secs: _,
+            log,
+            streams,
+            limits: _,
+            idempotency,
+            tls,
+            tokens: _,
+            auth: _,
+            cors: _,
+            keys: _,
+            dev: _,
+        } = self;
+        let differs = [
+            ("listen", *listen != other.listen),
+            ("base_path", *base_path != other.base_path),
+            ("broker", *broker != other.broker),
+            ("tls", tls.cert.is_some() != other.tls.cert.is_some()),
+            ("head_bytes_max", *head_bytes_max != other.head_bytes_max),
+            ("idle_timeout_secs", *idle_timeout_secs != other.idle_timeout_secs),
+            ("head_timeout_secs", *head_timeout_secs != other.head_timeout_secs),
+            ("streams.own_sockets", streams.own_sockets != other.streams.own_sockets),
+            ("log", *log != other.log),
+            ("idempotency", *idempotency != other.idempotency),
+        ];
+        differs.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
+    }
+}
+
+/// The JSON Schema of the configuration file.
+pub fn schema() -> Schema {
+    schema_for!(Config)
+}

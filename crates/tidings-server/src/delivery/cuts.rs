@@ -1,0 +1,138 @@
+//! Tests of what a socket takes only a part of: wherever a write is cut, the reader gets the same
+//! bytes in the end as one whose socket takes everything.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tidings_hub::{
+    Epoch, Event, EventType, Hub, LogBounds, PageBounds, Pattern, Payload, Position, Reader,
+    Selection, StoredEvent, Topic,
+};
+
+use super::batch::{Batch, Written};
+use super::connection::{Behind, Tick, Turn};
+use super::log::SharedLog;
+use crate::clock::Clock;
+
+/// Takes so many bytes and is full; then again, as often as it is emptied.
+#[derive(Debug, Default)]
+struct Socket {
+    room: usize,
+    taken: Vec<u8>,
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = bytes.len().min(self.room);
+        if count == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.room -= count;
+        self.taken.extend_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn hub(events_per_topic_max: usize) -> Hub {
+    let bounds = LogBounds {
+        events_per_topic_max,
+        bytes_max: usize::MAX,
+        age_max_ms: u64::MAX,
+        topics_remembered_max: 100,
+    };
+    Hub::new(Epoch::from_random(1), bounds)
+}
+
+fn append(hub: &mut Hub, topic: &str, text: &str) -> Arc<StoredEvent> {
+    let topic = Topic::new(topic).unwrap();
+    let event = Event::new(EventType::default(), [topic], Payload::text(text), None, 1000);
+    hub.append(event.unwrap(), Clock::start().now()).event
+}
+
+#[test]
+fn a_batch_cut_at_any_byte_is_gone_on_with_from_the_reported_place() {
+    let mut hub = hub(100);
+    let events: Vec<_> =
+        (0..5).map(|number| append(&mut hub, "a", &"x".repeat(number * 7))).collect();
+    for count in 1..=events.len() {
+        let mut batch = Batch::default();
+        for event in &events[..count] {
+            batch.push_event(event);
+        }
+        for from in 0..count {
+            let before = from.checked_sub(1).map_or(Position::START, |i| events[i].position());
+            assert_eq!(batch.index_after(before), from);
+            let whole: Vec<u8> =
+                events[from..count].iter().flat_map(|event| event.frame().to_vec()).collect();
+            for room in 0..=whole.len() {
+                let mut socket = Socket { room, ..Socket::default() };
+                let written = batch.write(&mut socket, from, before).unwrap();
+                let mut got = socket.taken;
+                match written {
+                    Written::All => assert_eq!(room, whole.len()),
+                    Written::Blocked { position, rest, progress } => {
+                        assert_eq!(progress, room > 0);
+                        got.extend_from_slice(&rest);
+                        for event in &events[..count] {
+                            if event.position() > position {
+                                got.extend_from_slice(event.frame());
+                            }
+                        }
+                    }
+                }
+                assert_eq!(got, whole, "{count} from {from} cut at {room}");
+            }
+        }
+    }
+}
+
+/// What a reader behind is written in all, when its socket has room for these many bytes at a time.
+fn read_all(log: &SharedLog, selection: &Selection, page_events: usize, rooms: &[usize]) -> String {
+    let first_bytes = Bytes::from_static(b"head\n\n");
+    let mut behind = Behind::new(first_bytes, Reader::at(Position::START), false, Tick(0));
+    let mut socket = Socket::default();
+    let mut batch = Batch::default();
+    let page = PageBounds { events_max: page_events, bytes_max: 10_000 };
+    for turn in 0.. {
+        assert!(turn < 100_000, "it never ends");
+        socket.room = rooms.get(turn).copied().unwrap_or(usize::MAX);
+        let outcome = behind.go_on(&mut socket, log, selection, page, &mut batch, Tick(0));
+        if outcome.unwrap() == Turn::CaughtUp {
+            break;
+        }
+    }
+    assert_eq!(behind.position(), log.newest());
+    String::from_utf8(socket.taken).unwrap()
+}
+
+#[test]
+fn a_reader_that_catches_up_gets_the_same_wherever_its_socket_is_full() {
+    let mut hub = hub(4);
+    append(&mut hub, "quiet", "one");
+    for number in 0..9 {
+        append(&mut hub, "busy", &format!("event {number}\nof many"));
+    }
+    append(&mut hub, "quiet", "two");
+    let log = SharedLog::new(Arc::new(Mutex::new(hub)), Clock::start());
+    let selections = [&["busy"][..], &["quiet"], &["busy", "quiet"], &["**"], &["other"]];
+    for (patterns, page_events) in selections.iter().flat_map(|one| [(one, 3), (one, 100)]) {
+        let patterns = patterns.iter().map(|pattern| Pattern::new(pattern).unwrap());
+        let selection = Selection::new(patterns);
+        let whole = read_all(&log, &selection, page_events, &[]);
+        let lost = selection.matches_topic(&Topic::new("busy").unwrap());
+        assert_eq!(whole.matches("event: tidings.gap").count(), usize::from(lost), "{whole}");
+        for first in 0..=whole.len() {
+            for rest in [0, 1, 40] {
+                let cut = read_all(&log, &selection, page_events, &[first, rest]);
+                assert_eq!(cut, whole, "cut at {first}, then after {rest} more");
+            }
+        }
+        let bytewise = read_all(&log, &selection, page_events, &vec![1; 2 * whole.len()]);
+        assert_eq!(bytewise, whole, "byte by byte");
+    }
+}

@@ -1,0 +1,60 @@
+//! The node's log as delivery sees it: read under one lock, a page at a time.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tidings_hub::{
+    Advance, Cursor, Hub, Opening, PageBounds, Position, Reader, Selection, Start, Tail,
+};
+
+use crate::clock::Clock;
+
+/// A handle on the hub. Cloning shares it.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedLog {
+    hub: Arc<Mutex<Hub>>,
+    clock: Clock,
+}
+
+impl SharedLog {
+    pub(crate) fn new(hub: Arc<Mutex<Hub>>, clock: Clock) -> Self {
+        Self { hub, clock }
+    }
+
+    /// Finds a subscriber's place in the log.
+    pub(crate) fn open(&self, start: Start, selection: &Selection) -> Opening {
+        self.hub().open(start, selection, self.clock.now())
+    }
+
+    /// Reads on from a subscriber's place.
+    pub(crate) fn advance(
+        &self,
+        reader: &mut Reader,
+        selection: &Selection,
+        bounds: PageBounds,
+    ) -> Advance {
+        self.hub().advance(reader, selection, bounds)
+    }
+
+    /// Reads every event after a position.
+    pub(crate) fn tail(&self, after: Position, bounds: PageBounds) -> Tail {
+        self.hub().tail(after, bounds)
+    }
+
+    /// The position of the newest event.
+    pub(crate) fn newest(&self) -> Position {
+        self.hub().cursor().position
+    }
+
+    /// The cursor of a reader at this position.
+    pub(crate) fn cursor_at(&self, position: Position) -> Cursor {
+        Cursor { epoch: self.hub().epoch(), position }
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    fn hub(&self) -> MutexGuard<'_, Hub> {
+        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

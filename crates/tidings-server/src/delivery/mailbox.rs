@@ -1,0 +1,105 @@
+//! How others reach a shard: newcomers to adopt, and the news that the log has grown.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use mio::{Registry, Token, Waker};
+
+use super::opening::OpenStream;
+
+/// A stream whose socket is to be delivered to directly.
+#[derive(Debug)]
+pub(super) struct Newcomer {
+    /// Not blocking.
+    pub(super) socket: std::net::TcpStream,
+    /// What the socket has not taken yet of the answer's head and the greeting.
+    pub(super) rest: Bytes,
+    pub(super) stream: OpenStream,
+}
+
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    newcomers: Mutex<Vec<Newcomer>>,
+    /// Connections of this shard, those on their way included.
+    connections: AtomicUsize,
+    /// Whether the shard was woken and has not looked yet: then it need not be woken again.
+    signalled: AtomicBool,
+    waker: Waker,
+    /// Whether it will be woken for newcomers in a moment.
+    wake_is_due: AtomicBool,
+    /// Whether the shard has ended, by a panic perhaps: it takes nobody any more.
+    is_closed: AtomicBool,
+}
+
+impl Mailbox {
+    pub(super) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
+        Ok(Self {
+            newcomers: Mutex::default(),
+            connections: AtomicUsize::new(0),
+            signalled: AtomicBool::new(false),
+            waker: Waker::new(registry, token)?,
+            wake_is_due: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// To be called when the shard ends; those on their way are turned away.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        drop(self.take());
+    }
+
+    /// Gives the shard a connection. It was greeted already, so the shard is woken only after
+    /// whoever else is ready to be handed over: a wake for each would switch threads for each, a
+    /// third of what a connect costs.
+    pub(super) fn hand_over(self: &Arc<Self>, newcomer: Newcomer) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        self.newcomers.lock().unwrap_or_else(PoisonError::into_inner).push(newcomer);
+        if !self.wake_is_due.swap(true, Ordering::AcqRel) {
+            let mailbox = Arc::clone(self);
+            tokio::spawn(async move {
+                tokio::task::yield_now().await;
+                mailbox.wake_is_due.swap(false, Ordering::AcqRel);
+                mailbox.wake();
+            });
+        }
+    }
+
+    /// Tells the shard that the log has grown, if it has anyone to tell.
+    pub(super) fn announce(&self) {
+        if self.connections() > 0 {
+            self.wake();
+        }
+    }
+
+    pub(super) fn wake(&self) {
+        if !self.signalled.swap(true, Ordering::AcqRel) {
+            // The one way to fail is a full counter, and then the shard is awake.
+            let _ = self.waker.wake();
+        }
+    }
+
+    /// What was signalled up to now will be seen: to be called before looking.
+    pub(super) fn answer(&self) {
+        self.signalled.swap(false, Ordering::AcqRel);
+    }
+
+    pub(super) fn take(&self) -> Vec<Newcomer> {
+        std::mem::take(&mut *self.newcomers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One connection has ended.
+    pub(super) fn forget(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}

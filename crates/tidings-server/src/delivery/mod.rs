@@ -1,0 +1,122 @@
+//! From the log to whoever listens: streams, and the waiting of long polls.
+//!
+//! Everyone reads the one log by cursor; what is handed around when an event is stored is only the
+//! news that there is something to read. A stream over plain HTTP/1.1 is delivered by a shard on a
+//! socket of our own, any other by hyper from a body that reads the same log. Who may listen to what
+//! was decided before.
+
+mod admission;
+mod batch;
+mod body;
+mod connection;
+#[cfg(test)]
+mod cuts;
+mod groups;
+mod log;
+mod mailbox;
+mod opening;
+mod shard;
+mod shards;
+mod subscriber;
+mod waiters;
+mod wire;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tidings_hub::{Selection, StoredEvent};
+use tokio::sync::watch;
+
+use admission::Reservation;
+pub(crate) use admission::{Admission, AdmissionBounds, Full};
+pub(crate) use body::stream_body;
+pub(crate) use log::SharedLog;
+pub(crate) use opening::{Introduction, OpenStream, StreamBounds};
+pub(crate) use shards::Shards;
+pub(crate) use subscriber::Subscriber;
+pub(crate) use waiters::Waiter;
+use waiters::Waiters;
+pub(crate) use wire::gap_json;
+
+/// The log, and all who wait for it.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    log: SharedLog,
+    shards: Shards,
+    waiters: Arc<Waiters>,
+    admission: Admission,
+    leaving: AtomicBool,
+    draining: watch::Sender<bool>,
+}
+
+impl Delivery {
+    /// With so many shards; none leaves all streams to hyper.
+    pub(crate) fn start(log: SharedLog, shards: usize) -> io::Result<Self> {
+        let admission = Admission::default();
+        Ok(Self {
+            shards: Shards::start(shards, &log, &admission)?,
+            log,
+            waiters: Arc::default(),
+            admission,
+            leaving: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
+        })
+    }
+
+    pub(crate) fn log(&self) -> &SharedLog {
+        &self.log
+    }
+
+    pub(crate) fn shards(&self) -> &Shards {
+        &self.shards
+    }
+
+    /// Tells whoever listens to one of these events that there is something to read.
+    pub(crate) fn announce(&self, events: &[Arc<StoredEvent>]) {
+        self.shards.announce();
+        self.waiters.wake(events.iter().flat_map(|event| event.topics()));
+    }
+
+    /// A place to wait for events of this selection. Made before the log is read, it cannot miss
+    /// what is published in between.
+    pub(crate) fn wait_for(&self, selection: &Selection) -> Waiter {
+        Waiter::new(&self.waiters, selection)
+    }
+
+    /// Who is let in.
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// Open streams.
+    pub(crate) fn streams(&self) -> usize {
+        self.admission.streams()
+    }
+
+    /// Says that this node is going away, while it still serves whoever has not heard yet.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this node is going away.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Ends every stream and every long poll: each stream with `tidings.closing`, spread out.
+    pub(crate) fn drain(&self) {
+        self.draining.send_replace(true);
+        self.shards.drain();
+    }
+
+    /// Turns true once, when [`Delivery::drain`] is called.
+    pub(crate) fn draining(&self) -> watch::Receiver<bool> {
+        self.draining.subscribe()
+    }
+
+    fn spread_out_retry(&self) -> Duration {
+        opening::spread_out_retry(self.streams())
+    }
+}

@@ -1,0 +1,97 @@
+//! All delivery threads of a node: who gets the next connection, and how they are told things.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use bytes::Bytes;
+use mio::Poll;
+
+use super::mailbox::{Mailbox, Newcomer};
+use super::opening::OpenStream;
+use super::shard::{MAILBOX, Shard};
+use super::{Admission, SharedLog};
+
+#[derive(Debug)]
+pub(crate) struct Shards {
+    mailboxes: Vec<Arc<Mailbox>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    is_draining: Arc<AtomicBool>,
+}
+
+impl Shards {
+    /// Starts so many delivery threads. `admission` counts the streams of the whole node.
+    pub(crate) fn start(count: usize, log: &SharedLog, admission: &Admission) -> io::Result<Self> {
+        let is_draining = Arc::new(AtomicBool::new(false));
+        let (mut mailboxes, mut threads) = (Vec::new(), Vec::new());
+        for number in 0..count {
+            let poll = Poll::new()?;
+            let mailbox = Arc::new(Mailbox::new(poll.registry(), MAILBOX)?);
+            let shard = Shard::new(
+                poll,
+                Arc::clone(&mailbox),
+                log.clone(),
+                admission.clone(),
+                Arc::clone(&is_draining),
+            );
+            let thread = thread::Builder::new().name(format!("shard-{number}"));
+            let until_end = CloseOnDrop(Arc::clone(&mailbox));
+            threads.push(thread.spawn(move || {
+                let _until_end = until_end;
+                shard.run();
+            })?);
+            mailboxes.push(mailbox);
+        }
+        Ok(Self { mailboxes, threads: Mutex::new(threads), is_draining })
+    }
+
+    /// Whether a stream's socket can be handed over.
+    pub(crate) fn are_running(&self) -> bool {
+        self.mailboxes.iter().any(|mailbox| !mailbox.is_closed())
+    }
+
+    /// Gives a stream's socket to the shard with the fewest. Should the last shard end at that
+    /// moment, the socket is closed, and its client comes back.
+    pub(crate) fn hand_over(&self, socket: std::net::TcpStream, rest: Bytes, stream: OpenStream) {
+        let running = self.mailboxes.iter().filter(|mailbox| !mailbox.is_closed());
+        if let Some(mailbox) = running.min_by_key(|mailbox| mailbox.connections()) {
+            mailbox.hand_over(Newcomer { socket, rest, stream });
+        }
+    }
+
+    /// Tells every shard that has listeners that the log has grown.
+    pub(crate) fn announce(&self) {
+        for mailbox in &self.mailboxes {
+            mailbox.announce();
+        }
+    }
+
+    /// Has every shard close its streams and end.
+    pub(crate) fn drain(&self) {
+        self.is_draining.store(true, Ordering::Release);
+        for mailbox in &self.mailboxes {
+            mailbox.wake();
+        }
+    }
+
+    /// Waits for the threads to end; to be called after [`Shards::drain`], where blocking is fine.
+    pub(crate) fn join(&self) {
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a shard panicked; its streams were closed");
+            }
+        }
+    }
+}
+
+/// Has nobody else handed to a shard that has ended, though it be by a panic.
+struct CloseOnDrop(Arc<Mailbox>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}

@@ -1,0 +1,86 @@
+//! Reading a request's body: all of it, bounded in size and time, never decompressed.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use http_body::Body as _;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::problem::Problem;
+
+/// What a publish body may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MediaType {
+    /// `application/json`.
+    Json,
+    /// `application/x-ndjson`: one JSON text per line.
+    Ndjson,
+}
+
+/// The media type of a body that can be read here.
+pub(super) fn media_type(headers: &HeaderMap) -> Result<MediaType, Problem> {
+    if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
+        && encoding != "identity"
+    {
+        return Err(Problem::unsupported_media_type("Send the body without Content-Encoding."));
+    }
+    let mut content_types = headers.get_all(header::CONTENT_TYPE).iter();
+    let content_type = content_types.next().and_then(|value| value.to_str().ok());
+    if content_types.next().is_some() {
+        return Err(Problem::unsupported_media_type("Send one Content-Type."));
+    }
+    let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or("").trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        Ok(MediaType::Json)
+    } else if essence.eq_ignore_ascii_case("application/x-ndjson") {
+        Ok(MediaType::Ndjson)
+    } else {
+        Err(Problem::unsupported_media_type(
+            "Send application/json, or application/x-ndjson for one event a line, \
+             and say so in Content-Type.",
+        ))
+    }
+}
+
+/// How long a body that nobody wants is read to its end.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Reads a refused request's body to its end and drops it. Closing on a client that still sends
+/// would reset the connection, and the client would never see why it was refused.
+pub(super) async fn discard(body: &mut Body, headers: &HeaderMap) {
+    // Whoever asks before it sends is not asked to send what is not wanted.
+    if headers.contains_key(header::EXPECT) {
+        return;
+    }
+    let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+    // A client that takes longer may miss the answer.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, rest).await;
+}
+
+/// The whole body.
+pub(super) async fn read(
+    body: &mut Body,
+    bytes_max: usize,
+    timeout: Duration,
+) -> Result<Bytes, Problem> {
+    let too_large = || {
+        Problem::body_too_large(format!(
+            "The body is larger than request_bytes_max, {bytes_max}; send it in parts."
+        ))
+    };
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(too_large());
+    }
+    let collected = tokio::time::timeout(timeout, Limited::new(body, bytes_max).collect()).await;
+    match collected {
+        Err(_) => Err(Problem::body_timeout(format!(
+            "The body took longer than body_timeout_secs, {}.",
+            timeout.as_secs()
+        ))),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::invalid_body("The body broke off before its end.")),
+    }
+}

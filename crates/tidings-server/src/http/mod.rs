@@ -1,0 +1,136 @@
+//! From a request to an answer: one file per route family, and the one error table.
+//!
+//! Only this part knows axum and status codes. It translates: what is asked becomes a selection
+//! and a start, what was decided becomes an answer.
+
+mod body;
+mod cors;
+mod dev;
+mod health;
+mod openapi;
+mod polling;
+mod problem;
+mod publish;
+mod query;
+mod sse;
+mod who;
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use http::{HeaderValue, Version, header};
+
+use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::delivery::Delivery;
+use crate::identity::Authenticator;
+use problem::Problem;
+pub(crate) use sse::{OwnSocket, Peer};
+
+/// What the routes work with.
+pub(crate) struct Hub {
+    pub(crate) settings: ArcSwap<Settings>,
+    pub(crate) broker: Broker,
+    pub(crate) delivery: Arc<Delivery>,
+    pub(crate) clock: Clock,
+}
+
+/// What a reload may change, swapped as one.
+pub(crate) struct Settings {
+    pub(crate) config: Config,
+    pub(crate) authenticator: Authenticator,
+}
+
+type Shared = Arc<Hub>;
+
+impl Hub {
+    fn settings(&self) -> Guard<Arc<Settings>> {
+        self.settings.load()
+    }
+}
+
+/// All routes, under the base path.
+pub(crate) fn router(hub: Arc<Hub>) -> Router {
+    let (base_path, dev) = {
+        let settings = hub.settings();
+        (settings.config.base_path.as_str().to_owned(), settings.config.dev)
+    };
+    let routes = Router::new()
+        .route("/api/sse", get(sse::stream))
+        .route("/api/polling", get(polling::poll))
+        .route("/api/events", post(publish::publish))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(openapi::document));
+    let routes = match base_path.as_str() {
+        "" => routes,
+        base_path => Router::new().nest(base_path, routes),
+    };
+    let mut routes = routes
+        .fallback(|| async { Problem::not_found("See /openapi.json for what there is.") })
+        .layer(cors::layer(Arc::clone(&hub)));
+    if dev {
+        // Not nested: a nested `/` would answer to the base path without its final `/`. And not for
+        // other origins, whichever are allowed: the page has a token for everything.
+        routes = routes.route(&format!("{base_path}/"), get(dev::page));
+    }
+    routes.layer(middleware::from_fn(harden)).with_state(hub)
+}
+
+fn get<H, T>(handler: H) -> MethodRouter<Shared>
+where
+    H: axum::handler::Handler<T, Shared>,
+    T: 'static,
+{
+    // GET answers HEAD too.
+    on(MethodFilter::GET, handler).fallback(|| async { Problem::method_not_allowed("GET, HEAD") })
+}
+
+fn post<H, T>(handler: H) -> MethodRouter<Shared>
+where
+    H: axum::handler::Handler<T, Shared>,
+    T: 'static,
+{
+    on(MethodFilter::POST, handler).fallback(|| async { Problem::method_not_allowed("POST") })
+}
+
+/// Lets no request through that a proxy in front may have understood otherwise, and adds what every
+/// answer carries: a URL may hold a token, so it is never sent on as a referrer.
+async fn harden(request: Request, next: Next) -> Response {
+    let mut response = match unambiguous(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// RFC 9112, 3.2 and 6.1: one host, and a body that ends in one way. The parser has seen to the
+/// rest; a length beside chunks it ignores, and closes.
+fn unambiguous(request: &Request) -> Result<(), Problem> {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return Err(Problem::invalid_request("Send one Host header."));
+    }
+    let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
+    let chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if codings.next().is_some_and(|coding| !chunked(coding)) || codings.next().is_some() {
+        return Err(Problem::invalid_request("The one Transfer-Encoding there may be is chunked."));
+    }
+    Ok(())
+}
+
+/// An answer in JSON.
+fn json(body: Vec<u8>, cache_control: &'static str) -> Response {
+    let headers =
+        [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, cache_control)];
+    (headers, body).into_response()
+}

@@ -1,0 +1,69 @@
+//! Who a request acts as: takes the credentials out of it, and turns a refusal into a problem.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderValue, header};
+use tidings_hub::Selection;
+
+use super::problem::Problem;
+use super::{Hub, Settings};
+use crate::identity::{AuthError, Credentials, Principal};
+
+/// Proves who a request acts as. A token in the query is only looked at where it is promised.
+pub(super) fn authenticate(
+    hub: &Hub,
+    settings: &Settings,
+    headers: &HeaderMap,
+    query_token: Option<&str>,
+) -> Result<Principal, Problem> {
+    let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
+    let credentials = Credentials {
+        authorization: authorizations.next().map(HeaderValue::as_bytes),
+        query_token,
+        cookie_token: None,
+        repeated: authorizations.next().is_some(),
+    };
+    let now_ms = hub.clock.now().unix_ms;
+    settings.authenticator.authenticate(&credentials, now_ms).map_err(|error| refusal(&error))
+}
+
+fn refusal(error: &AuthError) -> Problem {
+    let mut detail = error.to_string();
+    // Errors are written as the end of a log line; a detail is a sentence.
+    if let Some(first) = detail.get(..1) {
+        detail = format!("{}{}.", first.to_uppercase(), &detail[1..]);
+    }
+    match error {
+        AuthError::Ambiguous => Problem::ambiguous_credentials(detail),
+        other => Problem::unauthenticated(other.code(), detail, *other != AuthError::Missing),
+    }
+}
+
+/// The token in a query, before anything else of the query is looked at: whoever cannot prove who
+/// it is learns nothing about the rest.
+pub(super) fn query_token(query: &str) -> Result<Option<Cow<'_, str>>, Problem> {
+    let mut tokens = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "token");
+    let token = tokens.next().map(|(_, token)| token);
+    if tokens.next().is_some() {
+        return Err(Problem::ambiguous_credentials("Send one 'token'."));
+    }
+    Ok(token)
+}
+
+/// Lets a principal subscribe to what it selects, or names the first topic it may not have.
+pub(super) fn allow_selection(principal: &Principal, selection: &Selection) -> Result<(), Problem> {
+    if selection.patterns().is_empty() {
+        return Err(Problem::forbidden(
+            "There is nothing you may subscribe to without naming a topic.",
+        ));
+    }
+    for pattern in selection.patterns() {
+        if !principal.grant.may_subscribe(pattern) {
+            return Err(Problem::forbidden_topic(format!(
+                "You may not subscribe to {}.",
+                super::query::quoted(pattern.as_str())
+            )));
+        }
+    }
+    Ok(())
+}

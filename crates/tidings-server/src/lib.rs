@@ -1,0 +1,19 @@
+//! The server behind the binary `tidings`: publish over HTTP, subscribe over SSE or polling.
+//!
+//! Arrows point one way: `main → cli → app → http → {identity, delivery, broker} → tidings-hub`;
+//! `config` is a leaf.
+
+mod accept;
+mod app;
+mod broker;
+pub mod cli;
+mod clock;
+pub mod config;
+mod delivery;
+mod dev;
+mod head;
+mod http;
+pub mod identity;
+mod logging;
+mod rewound;
+mod tls;

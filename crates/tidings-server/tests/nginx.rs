@@ -1,0 +1,254 @@
+//! Streams behind a real nginx, as Debian has it: nothing is collected on the way, and whoever is
+//! cut off resumes.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+mod support;
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use support::{API_KEY, PATIENCE, Server, until};
+
+/// Where Debian has it, which is not on every user's path.
+const NGINX: &str = "/usr/sbin/nginx";
+/// No event may wait for another, nor for a buffer to fill.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// A running nginx. Dropping it ends it.
+struct Nginx {
+    child: Child,
+    folder: tempfile::TempDir,
+    url: String,
+}
+
+impl Nginx {
+    /// In front of a server, with these lines for its location and those for its upstream.
+    fn start(server: &Server, upstream: &str, location: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // nginx cannot say which port it took; another process could take this one before it does,
+        // so it is tried again.
+        for _ in 0..5 {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let config = config(folder.path(), port, &server.address, upstream, location);
+            std::fs::write(folder.path().join("nginx.conf"), config).unwrap();
+            let mut child = command(folder.path())
+                .spawn()
+                .expect("the tests need nginx; install it: sudo apt-get install nginx-light");
+            let pid = folder.path().join("nginx.pid");
+            until("nginx runs or has given up", || {
+                pid.exists() || child.try_wait().unwrap().is_some()
+            });
+            if child.try_wait().unwrap().is_none() {
+                return Self { child, folder, url: format!("http://127.0.0.1:{port}") };
+            }
+        }
+        let log = std::fs::read_to_string(folder.path().join("error.log")).unwrap_or_default();
+        panic!("nginx does not start: {log}");
+    }
+
+    fn reload(&self) {
+        let status = command(self.folder.path()).args(["-s", "reload"]).status();
+        assert!(status.unwrap().success());
+        until("the old worker is on its way out", || {
+            let log = std::fs::read_to_string(self.folder.path().join("error.log")).unwrap();
+            log.contains("gracefully shutting down")
+        });
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // SIGTERM: the master ends its workers, old ones too, and then itself.
+        let pid = self.child.id().to_string();
+        let _ = Command::new("kill").arg(pid).status();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(NGINX);
+    command.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf"));
+    command.arg("-e").arg(folder.join("error.log"));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+fn config(folder: &Path, port: u16, server: &str, upstream: &str, location: &str) -> String {
+    let folder = folder.display();
+    format!(
+        "daemon off;
+worker_processes 1;
+error_log {folder}/error.log notice;
+pid {folder}/nginx.pid;
+events {{ worker_connections 512; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    gzip on;
+    upstream tidings {{ server {server}; {upstream} }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{ proxy_pass http://tidings; {location} }}
+    }}
+}}
+"
+    )
+}
+
+/// How people set it up: upstream, location.
+const SETUPS: [(&str, &str, &str); 5] = [
+    ("as it comes, HTTP/1.0", "", ""),
+    ("buffering said outright", "", "proxy_buffering on; proxy_buffers 8 64k;"),
+    ("not buffering", "", "proxy_buffering off;"),
+    (
+        "HTTP/1.1 and kept alive",
+        "keepalive 8;",
+        "proxy_http_version 1.1; proxy_set_header Connection \"\";",
+    ),
+    (
+        "kept alive, not buffering, the header ignored",
+        "keepalive 8;",
+        "proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_buffering off;
+         proxy_ignore_headers X-Accel-Buffering;",
+    ),
+];
+
+#[tokio::test]
+async fn behind_nginx_every_event_arrives_at_once_and_a_cursor_resumes() {
+    let server = Server::start(&[]);
+    let client = reqwest::Client::new();
+    for (name, upstream, location) in SETUPS {
+        let nginx = Nginx::start(&server, upstream, location);
+        let (mut stream, began) = Stream::open(&client, &nginx.url, None).await;
+        assert!(began < AT_ONCE, "{name}: the first bytes took {began:?}");
+        let mut first = String::new();
+        for number in 0..5 {
+            let event = format!("{name} {number}");
+            let cursor = publish(&client, &nginx.url, &event).await;
+            let waiting = Instant::now();
+            stream.hear(&format!("data: \"{event}\"\n\n")).await;
+            assert!(waiting.elapsed() < AT_ONCE, "{name}: an event took {:?}", waiting.elapsed());
+            if number == 0 {
+                first = cursor;
+            }
+        }
+        drop(stream);
+        // What was published since, also while nobody was there.
+        let last = publish(&client, &nginx.url, &format!("{name} missed")).await;
+        let (mut stream, _) = Stream::open(&client, &nginx.url, Some(&first)).await;
+        let heard = stream.hear(&format!("id: {last}\n")).await;
+        assert!(heard.contains("\"resumed\":true"), "{name}: {heard}");
+        assert_eq!(heard.matches("\ntopic: news\n").count(), 4, "{name}: {heard}");
+        let quick = Instant::now();
+        let health = client.get(format!("{}/healthz", nginx.url)).send().await.unwrap();
+        assert!(health.status() == 200 && quick.elapsed() < AT_ONCE);
+    }
+}
+
+#[tokio::test]
+async fn whoever_leaves_nginx_leaves_the_hub() {
+    for (name, upstream, location) in SETUPS {
+        let server = Server::start(&[("LIMITS__CONNECTIONS_PER_NODE", "1")]);
+        let nginx = Nginx::start(&server, upstream, location);
+        let client = reqwest::Client::new();
+        let (stream, _) = Stream::open(&client, &nginx.url, None).await;
+        assert_eq!(get(&client, &nginx.url, None).await.status(), 503, "{name}");
+        drop(stream);
+        let left = Instant::now();
+        while get(&client, &nginx.url, None).await.status() != 200 {
+            assert!(left.elapsed() < AT_ONCE, "{name}: its place was not given back");
+        }
+    }
+}
+
+#[tokio::test]
+async fn streams_go_on_through_a_reload_of_nginx_and_resume_when_it_ends() {
+    let server = Server::start(&[]);
+    let client = reqwest::Client::new();
+    let (_, upstream, location) = SETUPS[3];
+    let nginx = Nginx::start(&server, upstream, location);
+    let (mut old, _) = Stream::open(&client, &nginx.url, None).await;
+    nginx.reload();
+    // The old worker keeps its streams; new connections are the new worker's.
+    let before = publish(&reqwest::Client::new(), &nginx.url, "before").await;
+    old.hear("data: \"before\"\n\n").await;
+    let (mut new, _) = Stream::open(&reqwest::Client::new(), &nginx.url, Some(&before)).await;
+    publish(&client, &server.url(), "after").await;
+    old.hear("data: \"after\"\n\n").await;
+    let heard = new.hear("data: \"after\"\n\n").await;
+    assert!(heard.contains("\"resumed\":true") && !heard.contains("\"before\""), "{heard}");
+
+    drop(nginx);
+    old.end().await;
+    publish(&client, &server.url(), "without nginx").await;
+    let nginx = Nginx::start(&server, upstream, location);
+    let (mut back, _) = Stream::open(&client, &nginx.url, Some(&before)).await;
+    let heard = back.hear("data: \"without nginx\"\n\n").await;
+    assert!(heard.contains("data: \"after\"\n"), "{heard}");
+    assert!(heard.contains("\"resumed\":true") && !heard.contains("\"before\""), "{heard}");
+}
+
+struct Stream {
+    answer: reqwest::Response,
+    got: String,
+}
+
+impl Stream {
+    /// The stream, and how long it took until its first bytes.
+    async fn open(client: &reqwest::Client, url: &str, cursor: Option<&str>) -> (Self, Duration) {
+        let begun = Instant::now();
+        let answer = get(client, url, cursor).await.error_for_status().unwrap();
+        assert!(!answer.headers().contains_key("content-encoding"));
+        let mut stream = Self { answer, got: String::new() };
+        let connected = stream.hear("event: tidings.connected\n").await;
+        stream.got.insert_str(0, &connected);
+        (stream, begun.elapsed())
+    }
+
+    /// Reads until this was said; all that was said up to there.
+    async fn hear(&mut self, what: &str) -> String {
+        let hearing = async {
+            loop {
+                if let Some(at) = self.got.find(what) {
+                    let rest = self.got.split_off(at + what.len());
+                    return std::mem::replace(&mut self.got, rest);
+                }
+                let bytes = self.answer.chunk().await.unwrap();
+                let bytes = bytes.unwrap_or_else(|| panic!("ended before {what:?}: {}", self.got));
+                self.got.push_str(std::str::from_utf8(&bytes).unwrap());
+            }
+        };
+        tokio::time::timeout(PATIENCE, hearing).await.unwrap_or_else(|_| panic!("not said: {what}"))
+    }
+
+    /// Waits until it breaks off.
+    async fn end(mut self) {
+        let ending = async { while let Ok(Some(_)) = self.answer.chunk().await {} };
+        tokio::time::timeout(PATIENCE, ending).await.expect("the stream ends");
+    }
+}
+
+async fn get(client: &reqwest::Client, url: &str, cursor: Option<&str>) -> reqwest::Response {
+    let mut request = client.get(format!("{url}/api/sse?topic=news")).bearer_auth(API_KEY);
+    if let Some(cursor) = cursor {
+        request = request.header("last-event-id", cursor);
+    }
+    tokio::time::timeout(PATIENCE, request.send()).await.expect("nginx answers").unwrap()
+}
+
+/// Publishes to `news`; the event's cursor.
+async fn publish(client: &reqwest::Client, url: &str, data: &str) -> String {
+    let request = client.post(format!("{url}/api/events")).bearer_auth(API_KEY);
+    let request = request.json(&json!([{ "topic": "news", "data": data }]));
+    let answer = request.send().await.unwrap().error_for_status().unwrap();
+    let answer: Value = answer.json().await.unwrap();
+    answer["results"][0]["id"].as_str().unwrap().to_owned()
+}

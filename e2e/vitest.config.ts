@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config";
+
+// A client told to reconnect waits 2 to 4 seconds, and one test does so several times; the files run side
+// by side because most of their time is such waiting.
+export default defineConfig({
+  test: {
+    include: ["*.test.ts"],
+    testTimeout: 60_000,
+    hookTimeout: 30_000,
+    maxWorkers: 4,
+  },
+});
