@@ -69,16 +69,19 @@ impl Subscriber {
             if self.closed {
                 return None;
             }
-            if *self.draining.borrow() {
-                self.read();
-                self.close(ClosingReason::Drain);
-            } else if Instant::now() >= self.end.at {
+            if Instant::now() >= self.end.at {
                 // Also for one that never catches up.
                 self.close(ClosingReason::Expired);
             } else if self.more {
                 self.read();
                 // Passing over much that is not for this one is work, too: others get a turn.
                 tokio::task::consume_budget().await;
+            } else if *self.draining.borrow() {
+                // What was published before the end is sent before the end, all of it.
+                self.read();
+                if self.ready.is_empty() && !self.more {
+                    self.close(ClosingReason::Drain);
+                }
             } else {
                 self.rest().await;
             }
