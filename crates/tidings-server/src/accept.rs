@@ -83,12 +83,21 @@ impl Acceptor {
     pub(crate) async fn run(self, listener: TcpListener, connections: Arc<GracefulShutdown>) {
         let acceptor = Arc::new(self);
         let mut is_failing = false;
+        let mut prepared_for = None;
         loop {
+            let timeouts = **acceptor.timeouts.load();
+            if prepared_for != Some(timeouts.peer_gone) {
+                prepared_for = Some(timeouts.peer_gone);
+                if let Err(error) = prepare(&listener, timeouts) {
+                    warn!(%error, "cannot set up the listening socket; its connections go without");
+                }
+            }
             match listener.accept().await {
                 Ok((socket, peer)) => {
                     is_failing = false;
                     let acceptor = Arc::clone(&acceptor);
                     let watcher = connections.watcher();
+                    // What is spawned is moved, so what is long and rare in it is boxed.
                     tokio::spawn(async move {
                         if let Err(error) = acceptor.serve(socket, peer, watcher).await {
                             debug!(error = %error, "a connection ended with an error");
@@ -114,17 +123,10 @@ impl Acceptor {
         watcher: Watcher,
     ) -> anyhow::Result<()> {
         let timeouts = **self.timeouts.load();
-        prepare(&socket, timeouts)?;
-        let mut read = BytesMut::new();
         if let Some(tls) = &self.tls {
-            let handshake = tls.acceptor().accept(stall_guarded(socket, timeouts));
-            let Some(stream) = self.in_time(handshake).await else { return Ok(()) };
-            let mut stream = stream?;
-            let first = self.in_time(self.read_head(&mut stream, &mut read)).await;
-            let Some(first) = first else { return Ok(()) };
-            first?;
-            return self.leave_to_hyper(Rewound::new(read.freeze(), stream), peer, watcher).await;
+            return Box::pin(self.serve_tls(tls, socket, timeouts, peer, watcher)).await;
         }
+        let mut read = BytesMut::new();
         let first = self.in_time(self.read_head(&mut socket, &mut read)).await;
         let Some(first) = first else { return Ok(()) };
         let delivery = self.delivery.as_ref().filter(|delivery| delivery.shards().are_running());
@@ -143,7 +145,25 @@ impl Acceptor {
             _ => read,
         };
         let stream = Rewound::new(rest.freeze(), stall_guarded(socket, timeouts));
-        self.leave_to_hyper(stream, peer, watcher).await
+        Box::pin(self.leave_to_hyper(stream, peer, watcher)).await
+    }
+
+    async fn serve_tls(
+        &self,
+        tls: &Tls,
+        socket: TcpStream,
+        timeouts: Timeouts,
+        peer: SocketAddr,
+        watcher: Watcher,
+    ) -> anyhow::Result<()> {
+        let mut read = BytesMut::new();
+        let handshake = tls.acceptor().accept(stall_guarded(socket, timeouts));
+        let Some(stream) = self.in_time(handshake).await else { return Ok(()) };
+        let mut stream = stream?;
+        let first = self.in_time(self.read_head(&mut stream, &mut read)).await;
+        let Some(first) = first else { return Ok(()) };
+        first?;
+        self.leave_to_hyper(Rewound::new(read.freeze(), stream), peer, watcher).await
     }
 
     /// What comes of a client's first steps; nothing when it takes too long over them.
@@ -255,11 +275,12 @@ fn stall_guarded(socket: TcpStream, timeouts: Timeouts) -> Pin<Box<TimeoutStream
     Box::pin(socket)
 }
 
-fn prepare(socket: &TcpStream, timeouts: Timeouts) -> io::Result<()> {
-    socket.set_nodelay(true)?;
+/// What every accepted socket inherits: set once here, it costs no call for each of them.
+fn prepare(listener: &TcpListener, timeouts: Timeouts) -> io::Result<()> {
+    let socket = SockRef::from(listener);
+    socket.set_tcp_nodelay(true)?;
     #[cfg(target_os = "linux")]
     {
-        let socket = SockRef::from(socket);
         socket.set_tcp_user_timeout(Some(timeouts.peer_gone))?;
         socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
     }
