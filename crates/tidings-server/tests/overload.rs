@@ -167,6 +167,28 @@ async fn whoever_hangs_up_gives_its_place_back_at_once() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_peer_that_is_gone_without_a_word_gives_its_place_back() {
+    const HEARTBEAT: Duration = Duration::from_secs(1);
+    let settings = [("LIMITS__CONNECTIONS_PER_NODE", "1"), ("STREAMS__HEARTBEAT_SECS", "1")];
+    let server = Server::start(&[&UNBOUNDED[..], &settings].concat());
+    let mut stream = open_and_never_read(&server);
+    assert_eq!(status(&mut stream), "200");
+    // From here on its kernel drops whatever comes, as a machine would that has lost its power.
+    let drop_all = [socket2::SockFilter::new(BPF_RETURN, 0, 0, 0)];
+    socket2::SockRef::from(&stream).attach_filter(&drop_all).unwrap();
+    let gone = Instant::now();
+    until("its place is free", || status(&mut open_and_never_read(&server)) == "200");
+    println!("gone for {:?}", gone.elapsed());
+    // Two heartbeats and five seconds, and as much for a busy machine.
+    assert!(gone.elapsed() < 4 * HEARTBEAT + Duration::from_secs(10), "{:?}", gone.elapsed());
+}
+
+/// `BPF_RET | BPF_K` of linux/filter.h: how many bytes of a segment to keep.
+#[cfg(target_os = "linux")]
+const BPF_RETURN: u16 = 0x06;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_without_descriptors_serves_whom_it_has_and_recovers() {
     let mut command = Command::new("sh");
