@@ -23,6 +23,7 @@ use crate::config::{Config, ConfigSource};
 use crate::delivery::{Delivery, SharedLog};
 use crate::http::{Hub, Settings, router};
 use crate::identity::Authenticator;
+use crate::revocations::Revocations;
 use crate::tls::Tls;
 
 /// How often what has outlived its time is dropped.
@@ -116,7 +117,9 @@ fn build(config: Config) -> anyhow::Result<Arc<Hub>> {
     let log = Arc::new(Mutex::new(tidings_hub::Hub::new(epoch, bounds)));
     let shards = if config.streams.own_sockets { cores() } else { 0 };
     let shared_log = SharedLog::new(Arc::clone(&log), clock);
-    let delivery = Delivery::start(shared_log, shards).context("cannot start delivery threads")?;
+    let revocations = Arc::new(Revocations::default());
+    let delivery = Delivery::start(shared_log, shards, Arc::clone(&revocations))
+        .context("cannot start delivery threads")?;
     let delivery = Arc::new(delivery);
     let idempotency = IdempotencyBounds {
         window_secs: config.idempotency.window_secs,
@@ -132,7 +135,7 @@ fn build(config: Config) -> anyhow::Result<Arc<Hub>> {
         }
     };
     let settings = ArcSwap::from_pointee(settings(config));
-    Ok(Arc::new(Hub { settings, broker, delivery, clock }))
+    Ok(Arc::new(Hub { settings, broker, delivery, revocations, clock }))
 }
 
 fn timeouts(config: &Config) -> Timeouts {
@@ -172,6 +175,7 @@ async fn expire(hub: Arc<Hub>) {
     loop {
         ticks.tick().await;
         hub.broker.expire();
+        hub.revocations.forget(hub.clock.now().unix_ms);
     }
 }
 

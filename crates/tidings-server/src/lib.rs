@@ -15,5 +15,6 @@ mod head;
 mod http;
 pub mod identity;
 mod logging;
+mod revocations;
 mod rewound;
 mod tls;

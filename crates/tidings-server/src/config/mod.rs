@@ -18,6 +18,7 @@ mod tests;
 mod values;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
@@ -127,6 +128,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How long a credential that is good now can be good at the most: so long a revocation has to be
+    /// remembered.
+    pub fn longest_life(&self) -> Duration {
+        Duration::from_hours(24)
+    }
+
     /// The settings that differ in `other` and that a running node cannot take over: they wait for
     /// a restart. Keys, tokens, `auth`, `cors`, `streams`, `limits` and the bounds of one request's
     /// body change on reload.

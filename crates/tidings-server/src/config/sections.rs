@@ -92,6 +92,9 @@ pub struct Limits {
     /// stream comes from the proxy's address. 0 lifts the limit.
     #[schemars(range(min = 0, max = 100_000_000))]
     pub connections_per_address: usize,
+    /// Revocations remembered at the same time; one more is refused.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub revocations_max: usize,
 }
 
 impl Default for Limits {
@@ -100,6 +103,7 @@ impl Default for Limits {
             connections_per_node: 100_000,
             connections_per_user: 20,
             connections_per_address: 1000,
+            revocations_max: 250_000,
         }
     }
 }

@@ -14,6 +14,7 @@ use mio::{Interest, Registry, Token};
 use tidings_hub::{PageBounds, Position, Reader, Selection};
 
 use super::batch::{Batch, Written, write_some};
+use super::closing::Owner;
 use super::groups::GroupKey;
 use super::wire::{self, ExpiringReason};
 use super::{Reservation, SharedLog};
@@ -65,6 +66,7 @@ pub(super) struct Connection {
     pub(super) warn_at: Tick,
     /// Whether it stands in the shard's queue.
     pub(super) is_queued: bool,
+    pub(super) owner: Owner,
     _reservation: Reservation,
 }
 
@@ -105,6 +107,7 @@ pub(super) struct Beginning {
     pub(super) end_reason: ExpiringReason,
     pub(super) end_at: Tick,
     pub(super) warn_at: Tick,
+    pub(super) owner: Owner,
     pub(super) reservation: Reservation,
 }
 
@@ -129,6 +132,7 @@ impl Connection {
             end_at: beginning.end_at,
             warn_at: beginning.warn_at,
             is_queued: false,
+            owner: beginning.owner,
             _reservation: beginning.reservation,
         }
     }

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use mio::{Registry, Token, Waker};
+use tokio::sync::oneshot;
 
+use super::closing::{Order, Target};
 use super::opening::OpenStream;
 
 /// A stream whose socket is to be delivered to directly.
@@ -22,6 +24,7 @@ pub(super) struct Newcomer {
 #[derive(Debug)]
 pub(super) struct Mailbox {
     newcomers: Mutex<Vec<Newcomer>>,
+    orders: Mutex<Vec<Order>>,
     /// Connections of this shard, those on their way included.
     connections: AtomicUsize,
     /// Whether the shard was woken and has not looked yet: then it need not be woken again.
@@ -37,6 +40,7 @@ impl Mailbox {
     pub(super) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
         Ok(Self {
             newcomers: Mutex::default(),
+            orders: Mutex::default(),
             connections: AtomicUsize::new(0),
             signalled: AtomicBool::new(false),
             waker: Waker::new(registry, token)?,
@@ -57,6 +61,7 @@ impl Mailbox {
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
         drop(self.take());
+        drop(self.take_orders());
     }
 
     /// Gives the shard a connection. It was greeted already, so the shard is woken only after
@@ -96,6 +101,23 @@ impl Mailbox {
 
     pub(super) fn take(&self) -> Vec<Newcomer> {
         std::mem::take(&mut *self.newcomers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has the shard close streams. The answer is their number; a shard that has ended gives none.
+    pub(super) fn order(&self, target: Target) -> oneshot::Receiver<usize> {
+        let (closed, answer) = oneshot::channel();
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        orders.push(Order { target, closed });
+        drop(orders);
+        self.wake();
+        if self.is_closed() {
+            drop(self.take_orders());
+        }
+        answer
+    }
+
+    pub(super) fn take_orders(&self) -> Vec<Order> {
+        std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// One connection has ended.

@@ -8,6 +8,7 @@
 mod admission;
 mod batch;
 mod body;
+mod closing;
 mod connection;
 #[cfg(test)]
 mod cuts;
@@ -29,9 +30,12 @@ use std::time::Duration;
 use tidings_hub::{Selection, StoredEvent};
 use tokio::sync::watch;
 
+use crate::revocations::{Holder, Revocations};
 use admission::Reservation;
 pub(crate) use admission::{Admission, AdmissionBounds, Full};
 pub(crate) use body::stream_body;
+use closing::Owner;
+pub(crate) use closing::{ConnectionId, Target};
 pub(crate) use log::SharedLog;
 pub(crate) use opening::{Introduction, OpenStream, StreamBounds};
 pub(crate) use shards::Shards;
@@ -47,19 +51,25 @@ pub(crate) struct Delivery {
     shards: Shards,
     waiters: Arc<Waiters>,
     admission: Admission,
+    revocations: Arc<Revocations>,
     leaving: AtomicBool,
     draining: watch::Sender<bool>,
 }
 
 impl Delivery {
     /// With so many shards; none leaves all streams to hyper.
-    pub(crate) fn start(log: SharedLog, shards: usize) -> io::Result<Self> {
+    pub(crate) fn start(
+        log: SharedLog,
+        shards: usize,
+        revocations: Arc<Revocations>,
+    ) -> io::Result<Self> {
         let admission = Admission::default();
         Ok(Self {
-            shards: Shards::start(shards, &log, &admission)?,
+            shards: Shards::start(shards, &log, &admission, &revocations)?,
             log,
             waiters: Arc::default(),
             admission,
+            revocations,
             leaving: AtomicBool::new(false),
             draining: watch::Sender::new(false),
         })
@@ -81,8 +91,24 @@ impl Delivery {
 
     /// A place to wait for events of this selection. Made before the log is read, it cannot miss
     /// what is published in between.
-    pub(crate) fn wait_for(&self, selection: &Selection) -> Waiter {
-        Waiter::new(&self.waiters, selection)
+    fn wait_for(&self, selection: &Selection, owner: Owner) -> Waiter {
+        let waiter = Waiter::new(&self.waiters, selection, owner);
+        // Revoked since they were let in: from here on a revocation finds them.
+        if self.revocations.is_revoked(&owner.holder) {
+            waiter.revoke();
+        }
+        waiter
+    }
+
+    /// The same for a poll, which has no connection to be closed.
+    pub(crate) fn poll_waits_for(&self, selection: &Selection, holder: Holder) -> Waiter {
+        self.wait_for(selection, Owner { connection: ConnectionId::random(), holder })
+    }
+
+    /// Closes the streams that are meant, and answers the long polls; returns how many it were, once
+    /// those on sockets of our own are closed.
+    pub(crate) async fn close(&self, target: Target) -> usize {
+        self.waiters.close(&target) + self.shards.close(target).await
     }
 
     /// Who is let in.

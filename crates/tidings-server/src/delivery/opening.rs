@@ -6,8 +6,10 @@ use bytes::{Bytes, BytesMut};
 use tidings_hub::{Opening, PageBounds, Pattern, Reader, Selection, Start};
 use tokio::time::Instant;
 
+use super::closing::{ConnectionId, Owner};
 use super::wire::{self, Connected, ExpiringReason};
 use super::{Reservation, SharedLog};
+use crate::revocations::Holder;
 
 /// `retry` of a stream that may simply come back, drawn from this span.
 pub(super) const RETRY_MS: std::ops::RangeInclusive<u64> = 2000..=4000;
@@ -33,6 +35,8 @@ pub(crate) struct StreamBounds {
 pub(crate) struct Introduction<'a> {
     pub(crate) user: Option<&'a str>,
     pub(crate) method: &'a str,
+    /// What a revocation may find them by.
+    pub(crate) holder: Holder,
 }
 
 /// A stream that has been let in and given a place, with nothing sent yet.
@@ -46,6 +50,7 @@ pub(crate) struct OpenStream {
     pub(super) told_gap: bool,
     pub(super) bounds: StreamBounds,
     pub(super) end: End,
+    pub(super) owner: Owner,
     pub(super) reservation: Reservation,
 }
 
@@ -61,8 +66,9 @@ impl OpenStream {
         let Opening { reader, cursor, resumed, gap } = log.open(start, &selection);
         let now = Instant::now();
         let end = End::of(now, bounds);
+        let owner = Owner { connection: ConnectionId::random(), holder: introduction.holder };
         let connected = Connected {
-            connection: &connection_id(),
+            connection: owner.connection.to_string(),
             user: introduction.user,
             method: introduction.method,
             topics: selection.patterns().iter().map(Pattern::as_str).collect(),
@@ -83,6 +89,7 @@ impl OpenStream {
             told_gap: gap.is_some(),
             bounds,
             end,
+            owner,
             reservation,
         }
     }
@@ -125,11 +132,6 @@ impl End {
 
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).expect("a duration below 500 million years")
-}
-
-/// Tells connections apart; it is no secret.
-fn connection_id() -> String {
-    format!("{:016x}", fastrand::u64(..))
 }
 
 /// A random wait before coming back, for each stream of a hub that closes them all: from one

@@ -20,12 +20,14 @@ use tokio::time::Instant;
 use tracing::error;
 
 use super::batch::Batch;
+use super::closing::Target;
 use super::connection::{Beginning, Connection, Tick, Turn};
 use super::groups::{Groups, Key};
 use super::mailbox::{Mailbox, Newcomer};
 use super::opening::{RETRY_MS, millis, spread_out_retry};
 use super::wire::{self, ClosingReason};
 use super::{Admission, SharedLog};
+use crate::revocations::Revocations;
 
 /// What is read of the log before it is written.
 const TAIL: PageBounds = PageBounds { events_max: 1024, bytes_max: 1024 * 1024 };
@@ -46,6 +48,7 @@ pub(super) struct Shard {
     mailbox: Arc<Mailbox>,
     log: SharedLog,
     admission: Admission,
+    revocations: Arc<Revocations>,
     is_draining: Arc<AtomicBool>,
     started: Instant,
     now: Tick,
@@ -73,6 +76,7 @@ impl Shard {
         mailbox: Arc<Mailbox>,
         log: SharedLog,
         admission: Admission,
+        revocations: Arc<Revocations>,
         is_draining: Arc<AtomicBool>,
     ) -> Self {
         let started = Instant::now();
@@ -82,6 +86,7 @@ impl Shard {
             position: log.newest(),
             log,
             admission,
+            revocations,
             is_draining,
             started,
             now: Tick(0),
@@ -119,6 +124,11 @@ impl Shard {
             for newcomer in self.mailbox.take() {
                 self.adopt(newcomer);
             }
+            for order in self.mailbox.take_orders() {
+                let closed = self.close_those(&order.target);
+                // Whoever asked may have gone.
+                let _ = order.closed.send(closed);
+            }
             self.deliver();
             if self.is_closing {
                 self.close_all();
@@ -149,6 +159,9 @@ impl Shard {
 
     fn adopt(&mut self, newcomer: Newcomer) {
         let Newcomer { socket, rest, stream } = newcomer;
+        // Somebody may have been revoked between being let in and coming here. From here on an
+        // order finds them.
+        let is_revoked = self.revocations.is_revoked(&stream.owner.holder);
         let entry = self.connections.vacant_entry();
         let index = entry.key();
         let mut socket = TcpStream::from_std(socket);
@@ -172,11 +185,16 @@ impl Shard {
             end_reason: stream.end.reason,
             end_at: Tick::not_before(stream.end.at - self.started),
             warn_at: Tick::of(stream.end.warn_at - self.started),
+            owner: stream.owner,
             reservation: stream.reservation,
         };
         let membership = self.groups.join(stream.selection, key(index));
         entry.insert(Connection::new(socket, membership, beginning, self.now));
-        self.enqueue(key(index));
+        if is_revoked {
+            self.end_authority_of(key(index));
+        } else {
+            self.enqueue(key(index));
+        }
     }
 
     /// Hands on what was appended since the last time, all that waits in one go. Where that is more
@@ -339,6 +357,32 @@ impl Shard {
             connection.end_with(&last, floor, self.now);
             self.enqueue(key);
         }
+    }
+
+    /// Closes the streams that are meant, at once; returns their number.
+    fn close_those(&mut self, target: &Target) -> usize {
+        let hit = |(index, connection): (usize, &Connection)| {
+            target.hits(&connection.owner).then(|| key(index))
+        };
+        let keys: Vec<Key> = self.connections.iter().filter_map(hit).collect();
+        for &key in &keys {
+            self.end_authority_of(key);
+        }
+        keys.len()
+    }
+
+    /// A last word, as far as the socket takes it at once, and the end: whoever may not hear the log
+    /// any more is not waited for.
+    fn end_authority_of(&mut self, key: Key) {
+        let floor = self.position;
+        let connection = &mut self.connections[key as usize];
+        let cursor = self.log.cursor_at(connection.position(floor));
+        let last = wire::closing(cursor, ClosingReason::Revoked, fastrand::u64(RETRY_MS));
+        connection.end_with(&last, floor, self.now);
+        let selection = Arc::clone(self.groups.selection(connection.group));
+        // It is closed whether or not that could be written.
+        let _ = connection.go_on(&self.log, &selection, self.page, &mut self.batch, self.now);
+        self.close(key);
     }
 
     fn enqueue(&mut self, key: Key) {

@@ -8,10 +8,12 @@ use std::thread::{self, JoinHandle};
 use bytes::Bytes;
 use mio::Poll;
 
+use super::closing::Target;
 use super::mailbox::{Mailbox, Newcomer};
 use super::opening::OpenStream;
 use super::shard::{MAILBOX, Shard};
 use super::{Admission, SharedLog};
+use crate::revocations::Revocations;
 
 #[derive(Debug)]
 pub(crate) struct Shards {
@@ -22,7 +24,12 @@ pub(crate) struct Shards {
 
 impl Shards {
     /// Starts so many delivery threads. `admission` counts the streams of the whole node.
-    pub(crate) fn start(count: usize, log: &SharedLog, admission: &Admission) -> io::Result<Self> {
+    pub(crate) fn start(
+        count: usize,
+        log: &SharedLog,
+        admission: &Admission,
+        revocations: &Arc<Revocations>,
+    ) -> io::Result<Self> {
         let is_draining = Arc::new(AtomicBool::new(false));
         let (mut mailboxes, mut threads) = (Vec::new(), Vec::new());
         for number in 0..count {
@@ -33,6 +40,7 @@ impl Shards {
                 Arc::clone(&mailbox),
                 log.clone(),
                 admission.clone(),
+                Arc::clone(revocations),
                 Arc::clone(&is_draining),
             );
             let thread = thread::Builder::new().name(format!("shard-{number}"));
@@ -65,6 +73,16 @@ impl Shards {
         for mailbox in &self.mailboxes {
             mailbox.announce();
         }
+    }
+
+    /// Has every shard close the streams that are meant; their number, once they are closed.
+    pub(super) async fn close(&self, target: Target) -> usize {
+        let answers: Vec<_> = self.mailboxes.iter().map(|mailbox| mailbox.order(target)).collect();
+        let mut closed = 0;
+        for answer in answers {
+            closed += answer.await.unwrap_or(0);
+        }
+        closed
     }
 
     /// Has every shard close its streams and end.

@@ -40,7 +40,7 @@ pub(crate) struct Subscriber {
 impl Subscriber {
     pub(crate) fn new(delivery: &Arc<Delivery>, stream: OpenStream) -> Self {
         // Before the log is first read, so that nothing published in between goes unnoticed.
-        let waiter = delivery.wait_for(&stream.selection);
+        let waiter = delivery.wait_for(&stream.selection, stream.owner);
         Self {
             delivery: Arc::clone(delivery),
             draining: delivery.draining(),
@@ -68,6 +68,11 @@ impl Subscriber {
             }
             if self.closed {
                 return None;
+            }
+            if self.waiter.is_revoked() {
+                self.ready.clear();
+                self.close(ClosingReason::Revoked);
+                continue;
             }
             if Instant::now() >= self.end.at {
                 // Also for one that never catches up.
@@ -153,7 +158,7 @@ impl Subscriber {
     fn close(&mut self, reason: ClosingReason) {
         let retry_ms = match reason {
             ClosingReason::Drain => millis(self.delivery.spread_out_retry()),
-            ClosingReason::Expired => fastrand::u64(RETRY_MS),
+            ClosingReason::Expired | ClosingReason::Revoked => fastrand::u64(RETRY_MS),
         };
         let cursor = self.delivery.log().cursor_at(self.reader.position());
         self.ready.push_back(wire::closing(cursor, reason, retry_ms));

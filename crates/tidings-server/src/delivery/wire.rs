@@ -12,7 +12,7 @@ use tidings_hub::{Cursor, Gap, Pattern};
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Connected<'a> {
-    pub(super) connection: &'a str,
+    pub(super) connection: String,
     pub(super) user: Option<&'a str>,
     pub(super) method: &'a str,
     pub(super) topics: Vec<&'a str>,
@@ -50,6 +50,7 @@ pub(super) fn expiring(in_secs: u64, reason: ExpiringReason) -> Bytes {
 pub(super) enum ClosingReason {
     Drain,
     Expired,
+    Revoked,
 }
 
 /// The last event of a stream. Its `retry` field makes a plain `EventSource` wait as long as the
@@ -58,6 +59,7 @@ pub(super) fn closing(cursor: Cursor, reason: ClosingReason, retry_ms: u64) -> B
     let reason = match reason {
         ClosingReason::Drain => "drain",
         ClosingReason::Expired => "expired",
+        ClosingReason::Revoked => "revoked",
     };
     let data = serde_json::json!({ "reason": reason, "retryMs": retry_ms });
     own_event("closing", Some(&cursor.to_string()), Some(retry_ms), &data)

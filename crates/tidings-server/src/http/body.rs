@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
 
@@ -59,17 +60,15 @@ pub(super) async fn discard(body: &mut Body, headers: &HeaderMap) {
     let _ = tokio::time::timeout(DISCARD_TIMEOUT, rest).await;
 }
 
-/// The whole body.
+/// The whole body. `advice` says what to do about one that is too large.
 pub(super) async fn read(
     body: &mut Body,
     bytes_max: usize,
+    advice: &str,
     timeout: Duration,
 ) -> Result<Bytes, Problem> {
-    let too_large = || {
-        Problem::body_too_large(format!(
-            "The body is larger than request_bytes_max, {bytes_max}; send it in parts."
-        ))
-    };
+    let too_large =
+        || Problem::body_too_large(format!("The body is larger than {bytes_max} bytes; {advice}."));
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(too_large());
     }
@@ -83,4 +82,44 @@ pub(super) async fn read(
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(Problem::invalid_body("The body broke off before its end.")),
     }
+}
+
+/// A small body of JSON: a request of a few fields.
+pub(super) async fn read_json<T: DeserializeOwned>(
+    body: &mut Body,
+    headers: &HeaderMap,
+    bytes_max: usize,
+    timeout: Duration,
+) -> Result<T, Problem> {
+    let whole = async {
+        if media_type(headers)? != MediaType::Json {
+            return Err(Problem::unsupported_media_type("Send application/json."));
+        }
+        read(body, bytes_max, "there is nothing that long to say here", timeout).await
+    };
+    match whole.await {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
+            Problem::invalid_body(format!("The body cannot be used: {}.", complaint(&error)))
+        }),
+        Err(problem) => {
+            discard(body, headers).await;
+            Err(problem)
+        }
+    }
+}
+
+/// What the JSON reader complains about, without the text it did not expect there: that may be of
+/// any length, and a credential.
+pub(super) fn complaint(error: &serde_json::Error) -> String {
+    const CHARS_MAX: usize = 300;
+    let text = error.to_string();
+    let text = match (text.find(" \""), text.rfind("\", expected ")) {
+        (Some(start), Some(end)) if start < end => text[..start].to_owned() + &text[end + 1..],
+        _ => text,
+    };
+    if text.chars().count() > CHARS_MAX {
+        let (line, column) = (error.line(), error.column());
+        return format!("it has a field too many at line {line} column {column}");
+    }
+    text
 }

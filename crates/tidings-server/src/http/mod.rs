@@ -3,6 +3,7 @@
 //! Only this part knows axum and status codes. It translates: what is asked becomes a selection
 //! and a start, what was decided becomes an answer.
 
+mod admin;
 mod body;
 mod cors;
 mod dev;
@@ -12,6 +13,7 @@ mod polling;
 mod problem;
 mod publish;
 mod query;
+mod revocations;
 mod sse;
 mod who;
 
@@ -30,6 +32,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::identity::Authenticator;
+use crate::revocations::Revocations;
 use problem::Problem;
 pub(crate) use sse::{OwnSocket, Peer};
 
@@ -38,6 +41,7 @@ pub(crate) struct Hub {
     pub(crate) settings: ArcSwap<Settings>,
     pub(crate) broker: Broker,
     pub(crate) delivery: Arc<Delivery>,
+    pub(crate) revocations: Arc<Revocations>,
     pub(crate) clock: Clock,
 }
 
@@ -65,6 +69,8 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
         .route("/api/sse", get(sse::stream))
         .route("/api/polling", get(polling::poll))
         .route("/api/events", post(publish::publish))
+        .route("/api/revocations", post(revocations::revoke))
+        .route("/api/admin/connections/{connection}", delete(admin::close_connection))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/openapi.json", get(openapi::document));
@@ -98,6 +104,14 @@ where
     T: 'static,
 {
     on(MethodFilter::POST, handler).fallback(|| async { Problem::method_not_allowed("POST") })
+}
+
+fn delete<H, T>(handler: H) -> MethodRouter<Shared>
+where
+    H: axum::handler::Handler<T, Shared>,
+    T: 'static,
+{
+    on(MethodFilter::DELETE, handler).fallback(|| async { Problem::method_not_allowed("DELETE") })
 }
 
 /// Lets no request through that a proxy in front may have understood otherwise, and adds what every

@@ -19,6 +19,8 @@ use super::json;
         super::sse::stream,
         super::polling::poll,
         super::publish::publish,
+        super::revocations::revoke,
+        super::admin::close_connection,
         super::health::alive,
         super::health::ready,
         document,
@@ -27,6 +29,7 @@ use super::json;
     tags(
         (name = "subscribe", description = "Streams and polls, on one cursor."),
         (name = "publish", description = "Events in."),
+        (name = "admin", description = "Who is let in, and who is connected."),
         (name = "health", description = "For load balancers and supervisors."),
     ),
 )]

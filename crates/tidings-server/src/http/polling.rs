@@ -18,6 +18,7 @@ use super::query::SubscriberQuery;
 use super::{Hub, Shared, json, who};
 use crate::delivery::gap_json;
 use crate::identity::User;
+use crate::revocations::Holder;
 
 /// Events in an answer when the query does not say.
 const LIMIT_DEFAULT: usize = 100;
@@ -129,7 +130,8 @@ pub(super) async fn poll(
     // HEAD asks what GET would answer, not to wait for it.
     let wait = Duration::from_secs(if method == Method::HEAD { 0 } else { query.wait_secs });
 
-    let found = Found::wait_for(&hub, start, &selection, bounds, wait).await;
+    let holder = who::holder(&hub, &principal);
+    let found = Found::wait_for(&hub, holder, start, &selection, bounds, wait).await?;
     if let Some(etag) = found.unchanged(start, &headers) {
         let no_store = HeaderValue::from_static(CACHE_CONTROL);
         let headers = [(header::ETAG, etag), (header::CACHE_CONTROL, no_store)];
@@ -152,22 +154,26 @@ impl Found {
     /// Reads after the cursor until there is something to answer with or the time is over.
     async fn wait_for(
         hub: &Hub,
+        holder: Holder,
         start: Start,
         selection: &Selection,
         bounds: PageBounds,
         wait: Duration,
-    ) -> Self {
+    ) -> Result<Self, Problem> {
         let deadline = Instant::now() + wait;
         // Before the log is read, so that nothing published in between goes unnoticed.
-        let waiter = (!wait.is_zero()).then(|| hub.delivery.wait_for(selection));
+        let waiter = (!wait.is_zero()).then(|| hub.delivery.poll_waits_for(selection, holder));
         let mut draining = hub.delivery.draining();
         let opening = hub.delivery.log().open(start, selection);
         let (mut reader, mut gap) = (opening.reader, opening.gap);
         loop {
             let found = Self::read(hub, &mut reader, selection, bounds, &mut gap, opening.resumed);
-            let Some(waiter) = &waiter else { return found };
+            let Some(waiter) = &waiter else { return Ok(found) };
+            if waiter.is_revoked() {
+                return Err(who::revoked());
+            }
             if found.has_news() || *draining.borrow() {
-                return found;
+                return Ok(found);
             }
             let news = async {
                 tokio::select! {
@@ -177,7 +183,8 @@ impl Found {
             };
             if timeout_at(deadline, news).await.is_err() {
                 // Whatever else was published meanwhile is behind this poller too.
-                return Self::read(hub, &mut reader, selection, bounds, &mut gap, opening.resumed);
+                let gap = &mut gap;
+                return Ok(Self::read(hub, &mut reader, selection, bounds, gap, opening.resumed));
             }
         }
     }

@@ -50,6 +50,7 @@ impl Problem {
         ambiguous_credentials = BAD_REQUEST, "ambiguous-credentials", "More than one credential";
         forbidden = FORBIDDEN, "forbidden", "Not allowed";
         forbidden_topic = FORBIDDEN, "forbidden-topic", "Not allowed on this topic";
+        revocations_full = SERVICE_UNAVAILABLE, "revocations-full", "As many revocations as can be remembered";
         not_found = NOT_FOUND, "not-found", "Nothing is here";
         body_timeout = REQUEST_TIMEOUT, "body-timeout", "The body did not arrive in time";
         idempotency_conflict = CONFLICT, "idempotency-conflict", "The key was used for something else";
@@ -126,6 +127,11 @@ impl Problem {
             format!("{setting} is reached; {advice}."),
         )
         .with(header::RETRY_AFTER, HeaderValue::from(retry_after_secs))
+    }
+
+    /// The same, with when to come back.
+    pub(crate) fn retry_after(self, secs: u32) -> Self {
+        self.with(header::RETRY_AFTER, HeaderValue::from(secs))
     }
 
     fn new(status: StatusCode, code: &'static str, title: &'static str, detail: String) -> Self {

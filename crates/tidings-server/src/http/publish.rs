@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use tidings_hub::{Event, EventError, EventType, Payload, Topic};
 use utoipa::ToSchema;
 
-use super::body::{self, MediaType};
+use super::body::{self, MediaType, complaint};
 use super::problem::Problem;
 use super::query::quoted;
 use super::{Hub, Shared, json, who};
@@ -151,7 +151,8 @@ async fn publish_body(
     }
     let media_type = body::media_type(headers)?;
     let header_key = header_key(headers)?;
-    let body = body::read(body, bounds.request_bytes_max, bounds.body_timeout).await?;
+    let advice = "that is request_bytes_max, send it in parts";
+    let body = body::read(body, bounds.request_bytes_max, advice, bounds.body_timeout).await?;
     let text =
         std::str::from_utf8(&body).map_err(|_| Problem::invalid_body("The body is not UTF-8."))?;
     let drafts = Drafts::split(text, media_type, bounds.batch_events_max)?;
@@ -354,22 +355,6 @@ fn conflict() -> Problem {
         "This key was used within the last minutes for something else. A retry repeats the body \
          to the letter; something new takes a new key.",
     )
-}
-
-/// What the JSON reader complains about, without the text it did not expect there: that may be of
-/// any length, and a credential.
-fn complaint(error: &serde_json::Error) -> String {
-    const CHARS_MAX: usize = 300;
-    let text = error.to_string();
-    let text = match (text.find(" \""), text.rfind("\", expected ")) {
-        (Some(start), Some(end)) if start < end => text[..start].to_owned() + &text[end + 1..],
-        _ => text,
-    };
-    if text.chars().count() > CHARS_MAX {
-        let (line, column) = (error.line(), error.column());
-        return format!("it has a field too many at line {line} column {column}");
-    }
-    text
 }
 
 fn event_problem(error: &EventError) -> Problem {

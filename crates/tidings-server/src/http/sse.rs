@@ -110,7 +110,11 @@ pub(super) async fn stream(
             bytes_max: streams.replay_bytes_max,
         },
     };
-    let introduction = Introduction { user, method: principal.method.as_str() };
+    let introduction = Introduction {
+        user,
+        method: principal.method.as_str(),
+        holder: who::holder(&hub, &principal),
+    };
     let log = hub.delivery.log();
     let stream = OpenStream::new(log, reservation, selection, start, bounds, introduction);
     if let Some(Extension(own_socket)) = own_socket {

@@ -7,7 +7,8 @@ use tidings_hub::Selection;
 
 use super::problem::Problem;
 use super::{Hub, Settings};
-use crate::identity::{AuthError, Credentials, Principal};
+use crate::identity::{AuthError, Credentials, Principal, User};
+use crate::revocations::Holder;
 
 /// Proves who a request acts as. A token in the query is only looked at where it is promised.
 pub(super) fn authenticate(
@@ -24,7 +25,29 @@ pub(super) fn authenticate(
         repeated: authorizations.next().is_some(),
     };
     let now_ms = hub.clock.now().unix_ms;
-    settings.authenticator.authenticate(&credentials, now_ms).map_err(|error| refusal(&error))
+    let principal = settings
+        .authenticator
+        .authenticate(&credentials, now_ms)
+        .map_err(|error| refusal(&error))?;
+    if hub.revocations.is_revoked(&holder(hub, &principal)) {
+        return Err(revoked());
+    }
+    Ok(principal)
+}
+
+/// What a revocation may find this principal by.
+pub(super) fn holder(hub: &Hub, principal: &Principal) -> Holder {
+    hub.revocations.holder(
+        principal.user.as_ref().map(User::id),
+        principal.sid.as_deref(),
+        principal.jti.as_deref(),
+        principal.issued_at_ms,
+    )
+}
+
+/// The answer to whoever may not be heard any more.
+pub(super) fn revoked() -> Problem {
+    Problem::unauthenticated("revoked", "This credential was revoked; get a new one.", true)
 }
 
 fn refusal(error: &AuthError) -> Problem {

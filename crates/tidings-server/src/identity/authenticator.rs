@@ -107,6 +107,7 @@ impl Authenticator {
             sid: claims.sid,
             role: claims.role,
             meta: claims.meta,
+            issued_at_ms: Some(claims.issued_at_ms),
             connect_until_ms: Some(claims.connect_until_ms),
             until_ms: claims.until_ms,
             user: Some(claims.user),

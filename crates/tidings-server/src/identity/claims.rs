@@ -26,6 +26,8 @@ pub struct Claims {
     pub user: User,
     /// `exp` in Unix milliseconds: until when the token may be used to connect.
     pub connect_until_ms: u64,
+    /// `iat` in Unix milliseconds: when it was signed.
+    pub issued_at_ms: u64,
     /// `until` in Unix milliseconds: until when a stream may live.
     pub until_ms: Option<u64>,
     /// The token's own id.
@@ -62,7 +64,8 @@ impl Claims {
             return Err(TokenError::Expired);
         }
         let latest_ms = now_ms.saturating_add(LEEWAY_SECS * 1000);
-        if reader.required_time("iat")? > latest_ms {
+        let issued_at_ms = reader.required_time("iat")?;
+        if issued_at_ms > latest_ms {
             return Err(TokenError::IssuedInFuture);
         }
         if reader.time("nbf")?.is_some_and(|not_before_ms| not_before_ms > latest_ms) {
@@ -76,6 +79,7 @@ impl Claims {
         Ok(Self {
             user: User::new(sub)?,
             connect_until_ms,
+            issued_at_ms,
             until_ms,
             jti: reader.name("jti")?.ok_or(TokenError::Missing("jti"))?,
             sid: reader.name("sid")?,

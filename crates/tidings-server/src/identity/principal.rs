@@ -47,6 +47,8 @@ pub struct Principal {
     pub role: Option<String>,
     /// What else the application said of the user.
     pub meta: Option<Map<String, Value>>,
+    /// When the credential was issued, in Unix milliseconds, where it says so.
+    pub issued_at_ms: Option<u64>,
     /// Until when the credential may be used to connect, in Unix milliseconds.
     pub connect_until_ms: Option<u64>,
     /// Until when a stream may live, in Unix milliseconds; without it, as long as any stream does.

@@ -448,6 +448,7 @@ fn takes_back_what_it_mints() {
     let request = request("a/b");
     let claims = key.verify(&key.mint(&request, NOW_MS, 7).unwrap(), NOW_MS + 299_999).unwrap();
     let expected = Claims {
+        issued_at_ms: NOW_MS,
         user: request.user,
         connect_until_ms: NOW_MS + 300_000,
         until_ms: Some(NOW_MS + 900_000),

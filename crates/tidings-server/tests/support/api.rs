@@ -30,6 +30,15 @@ impl Api {
         self.client.get(format!("{}{path}", self.url))
     }
 
+    /// A POST to any path.
+    pub fn post_to(&self, path: &str) -> RequestBuilder {
+        self.client.post(format!("{}{path}", self.url)).bearer_auth(API_KEY)
+    }
+
+    pub fn delete(&self, path: &str) -> RequestBuilder {
+        self.client.delete(format!("{}{path}", self.url)).bearer_auth(API_KEY)
+    }
+
     /// Publishes this text as JSON: one event, or an array.
     pub fn post(&self, body: impl Into<String>) -> RequestBuilder {
         self.post_as_nobody(body).bearer_auth(API_KEY)

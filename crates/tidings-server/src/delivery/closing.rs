@@ -1,0 +1,60 @@
+//! Streams that are closed from outside: which they are, and how many it were.
+
+use tokio::sync::oneshot;
+
+use crate::revocations::{Holder, Revocation};
+
+/// Whose a stream is, and its name: what it may be closed by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner {
+    pub(crate) connection: ConnectionId,
+    pub(crate) holder: Holder,
+}
+
+/// Tells connections apart; it is no secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionId(u64);
+
+impl ConnectionId {
+    pub(crate) fn random() -> Self {
+        Self(fastrand::u64(..))
+    }
+
+    /// Reads the 16 hex digits that `tidings.connected` gives.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let digits = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let well_formed = text.len() == 16 && text.bytes().all(digits);
+        well_formed.then(|| u64::from_str_radix(text, 16).ok().map(Self)).flatten()
+    }
+}
+
+impl std::fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Which streams are to be closed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target {
+    /// Those of whoever was revoked.
+    Revoked(Revocation),
+    /// The one of this name.
+    Connection(ConnectionId),
+}
+
+impl Target {
+    pub(super) fn hits(&self, owner: &Owner) -> bool {
+        match self {
+            Self::Revoked(revocation) => revocation.hits(&owner.holder),
+            Self::Connection(connection) => owner.connection == *connection,
+        }
+    }
+}
+
+/// Tells a shard to close streams. It answers with their number; one that has ended does not answer.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) target: Target,
+    pub(super) closed: oneshot::Sender<usize>,
+}
