@@ -135,6 +135,8 @@ pub(crate) const STEPS: &[Step] = &[
             "lifecycle",
             "--test",
             "protocols",
+            "--test",
+            "revocations",
         ],
         environment: &[("TEST_OWN_SOCKETS", "false")],
         counts: Some(Runner::Cargo),
