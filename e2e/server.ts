@@ -61,6 +61,7 @@ export async function startServer(options: StartOptions = {}): Promise<Server> {
         PATH: process.env.PATH,
         TIDINGS_API_KEY: API_KEY,
         TIDINGS_STREAMS__HEARTBEAT_SECS: "1",
+        TIDINGS_LIMITS__SSE__LIMIT: "0",
         ...(dev ? {} : { TIDINGS_TOKEN_SECRET: TOKEN_SECRET }),
       },
     },

@@ -8,6 +8,7 @@ use crate::run::OwnServer;
 
 /// Caps off, and as many events kept as a replay asks for.
 const SETTINGS: &[(&str, &str)] = &[
+    ("TIDINGS_LIMITS__SSE__LIMIT", "0"),
     ("TIDINGS_LIMITS__CONNECTIONS_PER_NODE", "0"),
     ("TIDINGS_LIMITS__CONNECTIONS_PER_USER", "0"),
     ("TIDINGS_LIMITS__CONNECTIONS_PER_ADDRESS", "0"),

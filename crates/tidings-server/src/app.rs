@@ -21,8 +21,9 @@ use crate::broker::{Broker, IdempotencyBounds, Memory};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigSource};
 use crate::delivery::{Delivery, SharedLog};
-use crate::http::{Hub, Settings, router};
+use crate::http::{Hub, Settings, Surface, router};
 use crate::identity::Authenticator;
+use crate::limits::Limits;
 use crate::revocations::Revocations;
 use crate::tls::Tls;
 
@@ -39,13 +40,17 @@ pub(crate) async fn serve(config: Config, source: ConfigSource) -> anyhow::Resul
     let mut signals = Signals::listen()?;
     let tls = Tls::load(&config.tls)?.map(Arc::new);
     let listeners = bind(&config.listen).await?;
+    let admin_listeners = bind(&config.admin_listen).await?;
     let hub = build(config)?;
     let settings = hub.settings.load_full();
     let config = &settings.config;
 
     let timeouts = Arc::new(ArcSwap::from_pointee(timeouts(config)));
     let acceptor = Acceptor {
-        router: router(Arc::clone(&hub)),
+        router: router(
+            Arc::clone(&hub),
+            if admin_listeners.is_empty() { Surface::Everything } else { Surface::Public },
+        ),
         stream_path: format!("{}/api/sse", config.base_path.as_str()).into(),
         delivery: config.streams.own_sockets.then(|| Arc::clone(&hub.delivery)),
         tls: tls.clone(),
@@ -61,6 +66,11 @@ pub(crate) async fn serve(config: Config, source: ConfigSource) -> anyhow::Resul
             eprint!("{}", crate::dev::banner(&settings, address, hub.clock.now().unix_ms)?);
         }
         tasks.spawn(acceptor.clone().run(listener, Arc::clone(&connections)));
+    }
+    let admin = Acceptor { router: router(Arc::clone(&hub), Surface::Admin), ..acceptor };
+    for (listener, address) in admin_listeners {
+        info!(%address, "listening for operators");
+        tasks.spawn(admin.clone().run(listener, Arc::clone(&connections)));
     }
     tasks.spawn(expire(Arc::clone(&hub)));
 
@@ -135,7 +145,8 @@ fn build(config: Config) -> anyhow::Result<Arc<Hub>> {
         }
     };
     let settings = ArcSwap::from_pointee(settings(config));
-    Ok(Arc::new(Hub { settings, broker, delivery, revocations, clock }))
+    let limits = Limits::default();
+    Ok(Arc::new(Hub { settings, broker, delivery, revocations, limits, clock }))
 }
 
 fn timeouts(config: &Config) -> Timeouts {
@@ -175,7 +186,9 @@ async fn expire(hub: Arc<Hub>) {
     loop {
         ticks.tick().await;
         hub.broker.expire();
-        hub.revocations.forget(hub.clock.now().unix_ms);
+        let now = hub.clock.now();
+        hub.revocations.forget(now.unix_ms);
+        hub.limits.forget(now.uptime_ms);
     }
 }
 

@@ -14,6 +14,7 @@ mod dev;
 mod head;
 mod http;
 pub mod identity;
+mod limits;
 mod logging;
 mod revocations;
 mod rewound;

@@ -9,15 +9,8 @@ use serde_json::{Map, Value};
 use super::Config;
 
 /// Settings of later versions, refused by name so that nobody believes them to be on.
-pub(super) const UNSUPPORTED: [&str; 7] = [
-    "admin_listen",
-    "auth.legacy_user_id_remote",
-    "auth.session",
-    "hosts",
-    "limits.polling",
-    "limits.sse",
-    "tokens.jwks_url",
-];
+pub(super) const UNSUPPORTED: [&str; 3] =
+    ["auth.legacy_user_id_remote", "auth.session", "tokens.jwks_url"];
 
 /// What a setting's value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -81,6 +81,18 @@ pub(super) fn unmet(config: &Config, said: &Said) -> Vec<Problem> {
         }
     }
 
+    for (index, address) in config.admin_listen.iter().enumerate() {
+        let path = format!("admin_listen[{index}]");
+        if config.listen.contains(address) && address.port() != 0 {
+            complain(&path, format!("is {address}, which listen has already"), None);
+        }
+        if !address.ip().is_loopback() && (config.dev || config.tls.cert.is_none()) {
+            let what = format!("is {address}, which other machines may reach in the clear");
+            let line = format!("admin_listen = [\"127.0.0.1:{}\"]", address.port());
+            complain(&path, what, Some(line));
+        }
+    }
+
     let event_bytes_max = config.event_bytes_max;
     if config.request_bytes_max < event_bytes_max {
         let what = format!("is less than event_bytes_max, which is {event_bytes_max}");

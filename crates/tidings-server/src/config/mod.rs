@@ -8,6 +8,7 @@ mod catalogue;
 mod demands;
 mod document;
 mod layers;
+mod network;
 mod origin;
 mod problem;
 mod secret;
@@ -24,11 +25,15 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 
 pub use document::default_document;
+pub use network::{Host, Network};
 pub use origin::Origin;
 pub use problem::{ConfigErrors, Problem, Provenance};
 pub(crate) use secret::API_KEY_PREFIX;
 pub use secret::Secret;
-pub use sections::{Auth, Cors, Idempotency, Key, Limits, Log, Scope, Streams, Tls, Tokens};
+pub use sections::{
+    Auth, AuthFailureRate, Cors, Idempotency, Key, Limits, Log, PollingRate, Scope, SseRate,
+    Streams, Tls, Tokens,
+};
 pub use source::{ConfigSource, DevSecrets, Flags};
 pub use values::{BasePath, Broker, LegacyUserId, TopicTemplate};
 
@@ -43,6 +48,18 @@ pub struct Config {
     /// Where to listen: IP addresses with their ports. Port 0 takes any free one.
     #[schemars(length(min = 1, max = 16))]
     pub listen: Vec<SocketAddr>,
+    /// Where to listen for operators: then revocations and what is under `/api/admin` are there and
+    /// nowhere else. Without it they are on `listen`, behind their API key.
+    #[schemars(length(max = 16), extend("examples" = [["127.0.0.1:4001"]]))]
+    pub admin_listen: Vec<SocketAddr>,
+    /// The hosts that requests may be addressed to, as in `live.example.com`; any other is refused with
+    /// 421, health checks too. Empty takes any.
+    #[schemars(length(max = 1000), extend("examples" = [["live.example.com"]]))]
+    pub hosts: Vec<Host>,
+    /// Addresses and networks of your own proxies, as in `10.0.0.0/8`: what they say of whom a request
+    /// comes from (`Forwarded`, `X-Forwarded-For`) is believed.
+    #[schemars(length(max = 1000), extend("examples" = [["10.0.0.0/8"]]))]
+    pub trusted_proxies: Vec<Network>,
     /// What goes before every path, as in `/live`, when a proxy hands on a part of its own site.
     pub base_path: BasePath,
     /// What orders and keeps the events. This version has `memory`: they live as long as the
@@ -103,6 +120,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 4000))],
+            admin_listen: Vec::new(),
+            hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
             base_path: BasePath::default(),
             broker: Broker::Memory,
             api_key: None,
@@ -141,6 +161,9 @@ impl Config {
         // Taken apart by name, so that a new setting does not compile before it is decided here.
         let Self {
             listen,
+            admin_listen,
+            hosts: _,
+            trusted_proxies: _,
             base_path,
             broker,
             api_key: _,
@@ -164,6 +187,7 @@ impl Config {
         } = self;
         let differs = [
             ("listen", *listen != other.listen),
+            ("admin_listen", *admin_listen != other.admin_listen),
             ("base_path", *base_path != other.base_path),
             ("broker", *broker != other.broker),
             ("tls", tls.cert.is_some() != other.tls.cert.is_some()),

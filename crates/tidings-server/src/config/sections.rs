@@ -78,7 +78,43 @@ impl Default for Streams {
     }
 }
 
-/// `[limits]`: how many there may be.
+/// So many in any span of so many seconds, each with defaults of its own.
+macro_rules! rates {
+    ($($(#[$doc:meta])* $name:ident = $limit:literal in $window_secs:literal;)+) => { $(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            /// How many. 0 lifts the limit.
+            #[schemars(range(min = 0, max = 10_000))]
+            pub limit: usize,
+            /// In how many seconds: in any span of this length, not only from one full minute to the
+            /// next.
+            #[schemars(range(min = 1, max = 86_400))]
+            pub window_secs: u64,
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { limit: $limit, window_secs: $window_secs }
+            }
+        }
+    )+ };
+}
+
+rates! {
+    /// `[limits.sse]`: how often one user, or one address of people without a name, may open a
+    /// stream. API keys are not counted.
+    SseRate = 5 in 60;
+    /// `[limits.polling]`: how often one user, or one address of people without a name, may poll. API
+    /// keys are not counted.
+    PollingRate = 60 in 60;
+    /// `[limits.auth_failures]`: how often one address may fail to prove who it is before it is told
+    /// to wait. What is good is let in all the same.
+    AuthFailureRate = 10 in 60;
+}
+
+/// `[limits]`: how many there may be, and how often.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -88,13 +124,23 @@ pub struct Limits {
     /// Open streams of one user. 0 lifts the limit.
     #[schemars(range(min = 0, max = 100_000_000))]
     pub connections_per_user: usize,
-    /// Open streams from one address; an IPv6 address counts as its /64. Behind a proxy every
-    /// stream comes from the proxy's address. 0 lifts the limit.
+    /// Open streams from one address; an IPv6 address counts as its /64. Behind a proxy that is not
+    /// among `trusted_proxies` every stream comes from the proxy's address. 0 lifts the limit.
     #[schemars(range(min = 0, max = 100_000_000))]
     pub connections_per_address: usize,
     /// Revocations remembered at the same time; one more is refused.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub revocations_max: usize,
+    /// Users, addresses and limits of the application's own whose uses are remembered. Beyond that
+    /// those not seen for longest are forgotten, and may use their limit anew.
+    #[schemars(range(min = 1000, max = 100_000_000))]
+    pub keys_max: usize,
+    /// Opening streams.
+    pub sse: SseRate,
+    /// Polling.
+    pub polling: PollingRate,
+    /// Failing to prove who one is.
+    pub auth_failures: AuthFailureRate,
 }
 
 impl Default for Limits {
@@ -104,6 +150,10 @@ impl Default for Limits {
             connections_per_user: 20,
             connections_per_address: 1000,
             revocations_max: 250_000,
+            keys_max: 100_000,
+            sse: SseRate::default(),
+            polling: PollingRate::default(),
+            auth_failures: AuthFailureRate::default(),
         }
     }
 }

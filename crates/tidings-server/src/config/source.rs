@@ -14,6 +14,9 @@ use super::catalogue::{Catalogue, Kind, Setting};
 use super::layers::{Given, Layer};
 use super::{Config, ConfigErrors, Problem, Provenance, Secret, demands};
 
+/// What `--dev` makes of each rate limit that is not set.
+const DEV_LIMIT: usize = 1000;
+
 /// Settings given as flags, above everything else.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
@@ -87,6 +90,16 @@ impl ConfigSource {
             config.dev = true;
             config.api_key.get_or_insert_with(|| secrets.api_key.clone());
             config.tokens.secret.get_or_insert_with(|| secrets.token_secret.clone());
+            // Whoever tries things out reloads a page more often than a user does.
+            for (setting, limit) in [
+                ("limits.sse.limit", &mut config.limits.sse.limit),
+                ("limits.polling.limit", &mut config.limits.polling.limit),
+                ("limits.auth_failures.limit", &mut config.limits.auth_failures.limit),
+            ] {
+                if merge.said.place(setting) == Provenance::NotSet {
+                    *limit = DEV_LIMIT;
+                }
+            }
         }
         merge.problems.extend(demands::unmet(&config, &merge.said));
         merge.finish(config)

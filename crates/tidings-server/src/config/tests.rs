@@ -203,14 +203,29 @@ fn reads_a_secret_from_a_file(#[case] variable: &str) {
 #[case("[tokens]\naudience = \"\"", "tidings.toml:2: tokens.audience must be from 1")]
 #[case("[tokens]\nsecret = 271828", "tidings.toml:2: tokens.secret must be a text")]
 #[case(
-    "admin_listen = \"127.0.0.1:1\"",
-    "tidings.toml:1: admin_listen is not supported by this version"
+    "admin_listen = [\"192.0.2.1:1\"]",
+    "tidings.toml:1: admin_listen[0] is 192.0.2.1:1, which other~admin_listen = [\"127.0.0.1:1\"]"
 )]
-#[case("hosts = []", "tidings.toml:1: hosts is not supported")]
+#[case(
+    "listen = [\"127.0.0.1:1\"]\nadmin_listen = [\"127.0.0.1:1\"]",
+    "tidings.toml:2: admin_listen[0] is 127.0.0.1:1, which listen has"
+)]
+#[case("hosts = [\"https://a.com\"]", "tidings.toml:1: hosts[0] is wrong~has a scheme")]
+#[case("hosts = [\"*.a.com\"]", "tidings.toml:1: hosts[0] is wrong~wildcard")]
+#[case(
+    "trusted_proxies = [\"0.0.0.0/0\"]",
+    "tidings.toml:1: trusted_proxies[0] is wrong~is everyone"
+)]
 #[case("[tls]\ncert = \"x\"", "tidings.toml:2: tls.cert is given without tls.key")]
 #[case("[streams]\nown_sockets = 1", "tidings.toml:2: streams.own_sockets must be true or false")]
-#[case("[limits.sse]\nlimit = 5", "tidings.toml:1: limits.sse is not supported")]
-#[case("[limits]\npolling = { limit = 5 }", "tidings.toml:2: limits.polling is not supported")]
+#[case(
+    "[limits.sse]\nlimit = 10001",
+    "tidings.toml:2: limits.sse.limit must be a whole number from 0 to 10000"
+)]
+#[case(
+    "[limits]\npolling = { window_secs = 0 }",
+    "tidings.toml:2: limits.polling.window_secs must be a whole number from 1"
+)]
 #[case("[tokens]\njwks_url = \"https://x\"", "tidings.toml:2: tokens.jwks_url is not supported")]
 #[case("[auth]\nlegacy_user_id_remote = true", "tidings.toml:2: auth.legacy_user_id_remote is not")]
 #[case("[auth.session]\nkind = \"jwt\"", "tidings.toml:1: auth.session is not supported")]
@@ -267,8 +282,8 @@ fn refuses_a_file(#[case] file: &str, #[case] expected: &str) {
 #[case("TIDINGS_BROKER_FILE", "x", "TIDINGS_BROKER_FILE: is no variable")]
 #[case(
     "TIDINGS_LIMITS__SSE__LIMIT",
-    "5",
-    "TIDINGS_LIMITS__SSE__LIMIT: limits.sse.limit is not supported by this version"
+    "five",
+    "TIDINGS_LIMITS__SSE__LIMIT: limits.sse.limit must be a whole number"
 )]
 #[case(
     "TIDINGS_TOKENS__SECRET",

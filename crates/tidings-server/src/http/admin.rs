@@ -1,10 +1,12 @@
 //! The routes of an operator, under `/api/admin`: who may use them, and closing one connection.
 
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 
 use super::problem::Problem;
+use super::sse::Peer;
 use super::{Shared, who};
 use crate::config::Scope;
 use crate::delivery::{ConnectionId, Target};
@@ -36,13 +38,11 @@ pub(super) fn allow(principal: &Principal) -> Result<(), Problem> {
 pub(super) async fn close_connection(
     State(hub): State<Shared>,
     Path(connection): Path<String>,
+    Extension(Peer(peer)): Extension<Peer>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    {
-        let settings = hub.settings();
-        let principal = who::authenticate(&hub, &settings, &headers, None)?;
-        allow(&principal)?;
-    }
+    let settings = hub.settings.load_full();
+    allow(&who::authenticate(&hub, &settings, who::Asked::plainly(&headers, peer)).await?)?;
     let closed = match ConnectionId::parse(&connection) {
         Some(connection) => hub.delivery.close(Target::Connection(connection)).await,
         None => 0,

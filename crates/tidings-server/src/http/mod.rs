@@ -8,12 +8,15 @@ mod body;
 mod cors;
 mod dev;
 mod health;
+mod limited;
 mod openapi;
 mod polling;
 mod problem;
 mod publish;
 mod query;
+mod rate_limit;
 mod revocations;
+mod site;
 mod sse;
 mod who;
 
@@ -21,7 +24,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -32,6 +35,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::identity::Authenticator;
+use crate::limits::Limits;
 use crate::revocations::Revocations;
 use problem::Problem;
 pub(crate) use sse::{OwnSocket, Peer};
@@ -42,6 +46,7 @@ pub(crate) struct Hub {
     pub(crate) broker: Broker,
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) revocations: Arc<Revocations>,
+    pub(crate) limits: Limits,
     pub(crate) clock: Clock,
 }
 
@@ -57,23 +62,35 @@ impl Hub {
     fn settings(&self) -> Guard<Arc<Settings>> {
         self.settings.load()
     }
+
+    /// What limits count by: a clock that never jumps.
+    fn uptime_ms(&self) -> u64 {
+        self.clock.now().uptime_ms
+    }
 }
 
-/// All routes, under the base path.
-pub(crate) fn router(hub: Arc<Hub>) -> Router {
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Surface {
+    /// All there is.
+    Everything,
+    /// All but what is an operator's, which has a listener of its own.
+    Public,
+    /// What is an operator's.
+    Admin,
+}
+
+/// All routes of a surface, under the base path.
+pub(crate) fn router(hub: Arc<Hub>, surface: Surface) -> Router {
     let (base_path, dev) = {
         let settings = hub.settings();
         (settings.config.base_path.as_str().to_owned(), settings.config.dev)
     };
-    let routes = Router::new()
-        .route("/api/sse", get(sse::stream))
-        .route("/api/polling", get(polling::poll))
-        .route("/api/events", post(publish::publish))
-        .route("/api/revocations", post(revocations::revoke))
-        .route("/api/admin/connections/{connection}", delete(admin::close_connection))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/openapi.json", get(openapi::document));
+    let routes = match surface {
+        Surface::Everything => shared_routes().merge(public_routes()).merge(admin_routes()),
+        Surface::Public => shared_routes().merge(public_routes()),
+        Surface::Admin => shared_routes().merge(admin_routes()),
+    };
     let routes = match base_path.as_str() {
         "" => routes,
         base_path => Router::new().nest(base_path, routes),
@@ -81,12 +98,33 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
     let mut routes = routes
         .fallback(|| async { Problem::not_found("See /openapi.json for what there is.") })
         .layer(cors::layer(Arc::clone(&hub)));
-    if dev {
+    if dev && surface != Surface::Admin {
         // Not nested: a nested `/` would answer to the base path without its final `/`. And not for
         // other origins, whichever are allowed: the page has a token for everything.
         routes = routes.route(&format!("{base_path}/"), get(dev::page));
     }
-    routes.layer(middleware::from_fn(harden)).with_state(hub)
+    routes.layer(middleware::from_fn_with_state(Arc::clone(&hub), harden)).with_state(hub)
+}
+
+fn shared_routes() -> Router<Shared> {
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(openapi::document))
+}
+
+fn public_routes() -> Router<Shared> {
+    Router::new()
+        .route("/api/sse", get(sse::stream))
+        .route("/api/polling", get(polling::poll))
+        .route("/api/events", post(publish::publish))
+        .route("/api/rate-limit", post(rate_limit::take))
+}
+
+fn admin_routes() -> Router<Shared> {
+    Router::new()
+        .route("/api/revocations", post(revocations::revoke))
+        .route("/api/admin/connections/{connection}", delete(admin::close_connection))
 }
 
 fn get<H, T>(handler: H) -> MethodRouter<Shared>
@@ -114,10 +152,16 @@ where
     on(MethodFilter::DELETE, handler).fallback(|| async { Problem::method_not_allowed("DELETE") })
 }
 
-/// Lets no request through that a proxy in front may have understood otherwise, and adds what every
-/// answer carries: a URL may hold a token, so it is never sent on as a referrer.
-async fn harden(request: Request, next: Next) -> Response {
-    let mut response = match unambiguous(&request) {
+/// Lets no request through that a proxy in front may have understood otherwise, that is for another
+/// server, or that a page elsewhere has sent with somebody's cookie; and adds what every answer
+/// carries: a URL may hold a token, so it is never sent on as a referrer.
+async fn harden(State(hub): State<Shared>, request: Request, next: Next) -> Response {
+    let judged = unambiguous(&request).and_then(|()| {
+        let config = &hub.settings().config;
+        site::allow_host(config, request.uri(), request.headers())?;
+        site::allow_origin(config, request.method(), request.headers())
+    });
+    let mut response = match judged {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };

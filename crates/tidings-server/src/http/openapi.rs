@@ -19,6 +19,7 @@ use super::json;
         super::sse::stream,
         super::polling::poll,
         super::publish::publish,
+        super::rate_limit::take,
         super::revocations::revoke,
         super::admin::close_connection,
         super::health::alive,
@@ -29,6 +30,7 @@ use super::json;
     tags(
         (name = "subscribe", description = "Streams and polls, on one cursor."),
         (name = "publish", description = "Events in."),
+        (name = "limits", description = "The hub's limiter, lent."),
         (name = "admin", description = "Who is let in, and who is connected."),
         (name = "health", description = "For load balancers and supervisors."),
     ),

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
@@ -13,11 +14,14 @@ use tidings_hub::{Cursor, Gap, PageBounds, Reader, Selection, Start, StoredEvent
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
+use super::limited::Taken;
 use super::problem::Problem;
 use super::query::SubscriberQuery;
+use super::sse::Peer;
 use super::{Hub, Shared, json, who};
 use crate::delivery::gap_json;
 use crate::identity::User;
+use crate::limits::Endpoint;
 use crate::revocations::Holder;
 
 /// Events in an answer when the query does not say.
@@ -102,8 +106,9 @@ impl<'a> PolledEvent<'a> {
         (status = 200, description = "The events, and the cursor to come back with.", body = Polled<'_>),
         (status = 304, description = "Nothing new."),
         (status = 400, description = "`invalid-topic`, `invalid-cursor`, `invalid-query`, `too-many-topics`, `ambiguous-credentials`", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthenticated`, `token-expired`", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthenticated`, `token-expired`, `revoked`", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden-topic`", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "`rate-limited`", body = Problem, content_type = "application/problem+json"),
     ),
     security(("token" = []), ("queryToken" = []), ("apiKey" = [])))]
 pub(super) async fn poll(
@@ -111,18 +116,22 @@ pub(super) async fn poll(
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    Extension(Peer(peer)): Extension<Peer>,
 ) -> Result<Response, Problem> {
     let query = uri.query().unwrap_or_default();
     let token = who::query_token(query)?;
-    let (principal, topics_max) = {
-        let settings = hub.settings();
-        let principal = who::authenticate(&hub, &settings, &headers, token.as_deref())?;
-        (principal, settings.config.streams.topics_per_subscriber_max)
-    };
+    let settings = hub.settings.load_full();
+    let asked = who::Asked { headers: &headers, peer, query_token: token.as_deref() };
+    let principal = who::authenticate(&hub, &settings, asked).await?;
+    let topics_max = settings.config.streams.topics_per_subscriber_max;
     let query = SubscriberQuery::parse(query)?;
     let selection = query.selection(&principal.grant.default_topics, topics_max)?;
     who::allow_selection(&principal, &selection)?;
     let start = query.start(&headers)?;
+    let address = asked.address(&settings.config);
+    let counted = Taken::one(&hub, &settings, Endpoint::Polling, &principal, address)?;
+    // A poll may wait long, and must not keep what a reload has replaced.
+    drop(settings);
     let bounds = PageBounds {
         events_max: query.limit.unwrap_or(LIMIT_DEFAULT),
         bytes_max: ANSWER_BYTES_MAX,
@@ -132,13 +141,18 @@ pub(super) async fn poll(
 
     let holder = who::holder(&hub, &principal);
     let found = Found::wait_for(&hub, holder, start, &selection, bounds, wait).await?;
-    if let Some(etag) = found.unchanged(start, &headers) {
-        let no_store = HeaderValue::from_static(CACHE_CONTROL);
-        let headers = [(header::ETAG, etag), (header::CACHE_CONTROL, no_store)];
-        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+    let mut response = match found.unchanged(start, &headers) {
+        Some(etag) => {
+            let no_store = HeaderValue::from_static(CACHE_CONTROL);
+            let headers = [(header::ETAG, etag), (header::CACHE_CONTROL, no_store)];
+            (StatusCode::NOT_MODIFIED, headers).into_response()
+        }
+        None => found.answer(&hub, principal.user.as_ref().map(User::id), !wait.is_zero()),
+    };
+    if let Some(counted) = counted {
+        counted.tell(response.headers_mut());
     }
-    let user = principal.user.as_ref().map(User::id);
-    Ok(found.answer(&hub, user, !wait.is_zero()))
+    Ok(response)
 }
 
 /// What a poll found in the log.

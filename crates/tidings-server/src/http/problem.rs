@@ -51,6 +51,9 @@ impl Problem {
         forbidden = FORBIDDEN, "forbidden", "Not allowed";
         forbidden_topic = FORBIDDEN, "forbidden-topic", "Not allowed on this topic";
         revocations_full = SERVICE_UNAVAILABLE, "revocations-full", "As many revocations as can be remembered";
+        forbidden_origin = FORBIDDEN, "forbidden-origin", "Not from this site";
+        rate_limited = TOO_MANY_REQUESTS, "rate-limited", "More often than allowed";
+        misdirected_request = MISDIRECTED_REQUEST, "misdirected-request", "Not a host of this server";
         not_found = NOT_FOUND, "not-found", "Nothing is here";
         body_timeout = REQUEST_TIMEOUT, "body-timeout", "The body did not arrive in time";
         idempotency_conflict = CONFLICT, "idempotency-conflict", "The key was used for something else";
@@ -145,7 +148,8 @@ impl Problem {
         }
     }
 
-    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    /// The same, with a header.
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }

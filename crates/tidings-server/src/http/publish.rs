@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
@@ -20,6 +21,7 @@ use utoipa::ToSchema;
 use super::body::{self, MediaType, complaint};
 use super::problem::Problem;
 use super::query::quoted;
+use super::sse::Peer;
 use super::{Hub, Shared, json, who};
 use crate::broker::{Fingerprint, IdempotencyKey, Outcome, Publication};
 use crate::identity::{Principal, user_topic};
@@ -107,7 +109,7 @@ pub(super) struct PublishResults {
         (status = 201, description = "One event: stored.", body = PublishResult),
         (status = 200, description = "Many: what became of each.", body = PublishResults),
         (status = 400, description = "`invalid-body`, `invalid-event`, `invalid-topic`, `invalid-idempotency-key`, `ambiguous-credentials`", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthenticated`, `token-expired`", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthenticated`, `token-expired`, `revoked`", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`, `forbidden-topic`", body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "`body-timeout`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`idempotency-conflict`", body = Problem, content_type = "application/problem+json"),
@@ -117,10 +119,12 @@ pub(super) struct PublishResults {
     security(("apiKey" = []), ("token" = [])))]
 pub(super) async fn publish(
     State(hub): State<Shared>,
+    Extension(Peer(peer)): Extension<Peer>,
     headers: HeaderMap,
     mut body: Body,
 ) -> Result<Response, Problem> {
-    let answer = publish_body(&hub, &headers, &mut body).await;
+    let asked = who::Asked::plainly(&headers, peer);
+    let answer = publish_body(&hub, asked, &mut body).await;
     if answer.is_err() {
         body::discard(&mut body, &headers).await;
     }
@@ -129,13 +133,14 @@ pub(super) async fn publish(
 
 async fn publish_body(
     hub: &Hub,
-    headers: &HeaderMap,
+    asked: who::Asked<'_>,
     body: &mut Body,
 ) -> Result<Response, Problem> {
+    let headers = asked.headers;
     let (principal, bounds) = {
-        let settings = hub.settings();
+        let settings = hub.settings.load_full();
         let config = &settings.config;
-        let principal = who::authenticate(hub, &settings, headers, None)?;
+        let principal = who::authenticate(hub, &settings, asked).await?;
         let bounds = Bounds {
             event_bytes_max: config.event_bytes_max,
             batch_events_max: config.batch_events_max,

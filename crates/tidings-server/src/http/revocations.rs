@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::problem::Problem;
+use super::sse::Peer;
 use super::{Shared, admin, body, json, who};
 use crate::delivery::Target;
 use crate::identity::TOKEN_BYTES_MAX;
@@ -59,13 +61,14 @@ pub(super) struct Revoked {
     security(("apiKey" = []), ("token" = [])))]
 pub(super) async fn revoke(
     State(hub): State<Shared>,
+    Extension(Peer(peer)): Extension<Peer>,
     headers: HeaderMap,
     mut body: Body,
 ) -> Result<Response, Problem> {
     let (body_timeout, revocations_max, keep) = {
-        let settings = hub.settings();
-        let principal = who::authenticate(&hub, &settings, &headers, None)?;
-        admin::allow(&principal)?;
+        let settings = hub.settings.load_full();
+        let asked = who::Asked::plainly(&headers, peer);
+        admin::allow(&who::authenticate(&hub, &settings, asked).await?)?;
         let config = &settings.config;
         let body_timeout = Duration::from_secs(config.body_timeout_secs);
         (body_timeout, config.limits.revocations_max, config.longest_life())

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::limited::Taken;
 use super::problem::Problem;
 use super::query::SubscriberQuery;
 use super::{Shared, who};
@@ -16,6 +17,7 @@ use crate::delivery::{
     AdmissionBounds, Introduction, OpenStream, StreamBounds, Subscriber, stream_body,
 };
 use crate::identity::User;
+use crate::limits::Endpoint;
 
 /// Put into every request: the address at the other end of its connection.
 #[derive(Clone, Copy, Debug)]
@@ -55,9 +57,9 @@ const FULL_RETRY_AFTER_SECS: u32 = 5;
     responses(
         (status = 200, description = "`tidings.connected`, then events as they are published.", content_type = "text/event-stream", body = String),
         (status = 400, description = "`invalid-topic`, `invalid-cursor`, `invalid-query`, `too-many-topics`, `ambiguous-credentials`", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthenticated`, `token-expired`", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthenticated`, `token-expired`, `revoked`", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden-topic`", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "`too-many-connections`: of the user or from the address", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "`rate-limited`; `too-many-connections`: of the user or from the address", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `too-many-connections`: on the node", body = Problem, content_type = "application/problem+json"),
     ),
     security(("token" = []), ("queryToken" = []), ("apiKey" = [])))]
@@ -69,10 +71,12 @@ pub(super) async fn stream(
     Extension(Peer(peer)): Extension<Peer>,
     own_socket: Option<Extension<OwnSocket>>,
 ) -> Result<Response, Problem> {
-    let settings = hub.settings();
+    let settings = hub.settings.load_full();
     let query = uri.query().unwrap_or_default();
     let token = who::query_token(query)?;
-    let principal = who::authenticate(&hub, &settings, &headers, token.as_deref())?;
+    let asked = who::Asked { headers: &headers, peer, query_token: token.as_deref() };
+    let principal = who::authenticate(&hub, &settings, asked).await?;
+    let address = asked.address(&settings.config);
     let query = SubscriberQuery::parse(query)?;
     let streams = &settings.config.streams;
     let selection =
@@ -80,11 +84,12 @@ pub(super) async fn stream(
     who::allow_selection(&principal, &selection)?;
     let start = query.start(&headers)?;
     if method == Method::HEAD {
-        return Ok(answer(Body::empty()));
+        return Ok(answer(Body::empty(), None));
     }
     if hub.delivery.is_leaving() {
         return Err(Problem::unavailable("This node is shutting down.", FULL_RETRY_AFTER_SECS));
     }
+    let counted = Taken::one(&hub, &settings, Endpoint::Sse, &principal, address)?;
     let user = principal.user.as_ref().map(User::id);
     let limits = &settings.config.limits;
     let admission = AdmissionBounds {
@@ -95,7 +100,7 @@ pub(super) async fn stream(
     let reservation = hub
         .delivery
         .admission()
-        .admit(user, peer.ip(), admission)
+        .admit(user, address, admission)
         .map_err(|full| Problem::too_many_connections(full, FULL_RETRY_AFTER_SECS))?;
     let now_ms = hub.clock.now().unix_ms;
     let bounds = StreamBounds {
@@ -119,12 +124,12 @@ pub(super) async fn stream(
     let stream = OpenStream::new(log, reservation, selection, start, bounds, introduction);
     if let Some(Extension(own_socket)) = own_socket {
         own_socket.accept(stream);
-        return Ok(answer(Body::empty()));
+        return Ok(answer(Body::empty(), counted));
     }
-    Ok(answer(Body::new(stream_body(Subscriber::new(&hub.delivery, stream)))))
+    Ok(answer(Body::new(stream_body(Subscriber::new(&hub.delivery, stream))), counted))
 }
 
-fn answer(body: Body) -> Response {
+fn answer(body: Body, counted: Option<Taken>) -> Response {
     let mut response = body.into_response();
     let headers = response.headers_mut();
     headers
@@ -132,5 +137,8 @@ fn answer(body: Body) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // nginx: hand every event on at once.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    if let Some(counted) = counted {
+        counted.tell(headers);
+    }
     response
 }

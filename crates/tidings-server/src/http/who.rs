@@ -1,34 +1,65 @@
 //! Who a request acts as: takes the credentials out of it, and turns a refusal into a problem.
 
 use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderValue, header};
 use tidings_hub::Selection;
 
 use super::problem::Problem;
-use super::{Hub, Settings};
+use super::{Hub, Settings, limited};
+use crate::config::Config;
 use crate::identity::{AuthError, Credentials, Principal, User};
+use crate::limits::client_address;
 use crate::revocations::Holder;
 
-/// Proves who a request acts as. A token in the query is only looked at where it is promised.
-pub(super) fn authenticate(
+/// What a request says of who sends it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) headers: &'a HeaderMap,
+    /// The other end of its connection.
+    pub(super) peer: SocketAddr,
+    /// A token in the query, which is only looked at where it is promised.
+    pub(super) query_token: Option<&'a str>,
+}
+
+impl<'a> Asked<'a> {
+    /// Where a credential may only be in the headers.
+    pub(super) fn plainly(headers: &'a HeaderMap, peer: SocketAddr) -> Self {
+        Self { headers, peer, query_token: None }
+    }
+
+    /// The address that it comes from, past the proxies that are trusted.
+    pub(super) fn address(&self, config: &Config) -> IpAddr {
+        let is_trusted = |address: IpAddr| {
+            config.trusted_proxies.iter().any(|network| network.net().contains(&address))
+        };
+        client_address(self.peer.ip(), self.headers, is_trusted)
+    }
+}
+
+/// Proves who a request acts as.
+pub(super) async fn authenticate(
     hub: &Hub,
     settings: &Settings,
-    headers: &HeaderMap,
-    query_token: Option<&str>,
+    asked: Asked<'_>,
 ) -> Result<Principal, Problem> {
-    let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
+    let mut authorizations = asked.headers.get_all(header::AUTHORIZATION).iter();
     let credentials = Credentials {
         authorization: authorizations.next().map(HeaderValue::as_bytes),
-        query_token,
+        query_token: asked.query_token,
         cookie_token: None,
         repeated: authorizations.next().is_some(),
     };
     let now_ms = hub.clock.now().unix_ms;
-    let principal = settings
-        .authenticator
-        .authenticate(&credentials, now_ms)
-        .map_err(|error| refusal(&error))?;
+    let principal = match settings.authenticator.authenticate(&credentials, now_ms) {
+        Ok(principal) => principal,
+        Err(error) if error.is_suspicious() => {
+            let address = asked.address(&settings.config);
+            return Err(limited::failed(hub, settings, address, refusal(&error)));
+        }
+        Err(error) => return Err(refusal(&error)),
+    };
     if hub.revocations.is_revoked(&holder(hub, &principal)) {
         return Err(revoked());
     }

@@ -151,6 +151,17 @@ pub enum AuthError {
 }
 
 impl AuthError {
+    /// Whether this may be somebody who tries. A genuine token that has merely expired is everyday, and
+    /// so is a request without a credential or one that is wrong in itself.
+    pub fn is_suspicious(&self) -> bool {
+        match self {
+            Self::Missing | Self::Ambiguous | Self::NoTokens | Self::Token(TokenError::Expired) => {
+                false
+            }
+            Self::NotBearer | Self::UnknownApiKey | Self::MisplacedApiKey | Self::Token(_) => true,
+        }
+    }
+
     /// The stable code for clients: `ambiguous-credentials` (a bad request), `token-expired` or
     /// `unauthenticated`.
     pub fn code(&self) -> &'static str {

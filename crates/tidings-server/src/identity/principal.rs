@@ -56,6 +56,11 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// Whether this is one of the application's own services, by its API key.
+    pub fn is_api_key(&self) -> bool {
+        self.method == Method::ApiKey
+    }
+
     /// Whether its API key has this scope.
     pub fn has_scope(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)

@@ -52,6 +52,7 @@ impl Server {
 
     /// Starts a `serve` command that was prepared elsewhere.
     pub fn spawn(mut command: Command) -> Self {
+        lift_rate_limits(&mut command);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -146,6 +147,16 @@ pub fn tidings() -> Command {
         command.env("TIDINGS_STREAMS__OWN_SOCKETS", own_sockets);
     }
     command
+}
+
+/// Tests come from one address and connect as often as they like, where they do not say how often.
+fn lift_rate_limits(command: &mut Command) {
+    for limit in ["SSE", "POLLING", "AUTH_FAILURES"] {
+        let name = format!("TIDINGS_LIMITS__{limit}__LIMIT");
+        if !command.get_envs().any(|(given, value)| *given == *name && value.is_some()) {
+            command.env(name, "0");
+        }
+    }
 }
 
 /// Reads on in a thread of its own, so that the child never waits for a full pipe.

@@ -1,0 +1,116 @@
+//! How often a subscriber may ask, and what it is told of it: the `RateLimit` headers, and 429.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::problem::Problem;
+use super::{Hub, Settings};
+use crate::config::Limits;
+use crate::identity::{Principal, User};
+use crate::limits::{Endpoint, Quota, Subject, Verdict};
+
+/// The limit and its window (draft-ietf-httpapi-ratelimit-headers).
+pub(super) const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// What is left of it, and when there is more.
+pub(super) const REST: HeaderName = HeaderName::from_static("ratelimit");
+
+/// One use of an endpoint, and what to say of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    name: &'static str,
+    window_secs: u64,
+    verdict: Verdict,
+}
+
+impl Taken {
+    /// Takes one use for a user or, where there is none, for their address. API keys are the
+    /// application's own servers and are not counted.
+    pub(super) fn one(
+        hub: &Hub,
+        settings: &Settings,
+        endpoint: Endpoint,
+        principal: &Principal,
+        address: IpAddr,
+    ) -> Result<Option<Self>, Problem> {
+        let limits = &settings.config.limits;
+        let quota = quota(limits, endpoint);
+        if principal.is_api_key() || quota.limit == 0 {
+            return Ok(None);
+        }
+        let subject = match principal.user.as_ref().map(User::id) {
+            Some(user) => Subject::User(endpoint, user),
+            None => Subject::Address(endpoint, address),
+        };
+        let verdict = hub.limits.take(subject, quota, limits.keys_max, hub.uptime_ms());
+        let taken = Self { name: endpoint.name(), window_secs: quota.window_ms / 1000, verdict };
+        if verdict.is_allowed { Ok(Some(taken)) } else { Err(taken.refusal()) }
+    }
+
+    /// Says on an answer what is left.
+    pub(super) fn tell(&self, headers: &mut HeaderMap) {
+        headers.insert(POLICY, self.policy());
+        headers.insert(REST, self.rest());
+    }
+
+    fn refusal(&self) -> Problem {
+        let Self { name, window_secs, verdict } = self;
+        Problem::rate_limited(format!(
+            "limits.{name} is {} in {window_secs} seconds; wait for {} seconds.",
+            verdict.limit,
+            verdict.reset_secs()
+        ))
+        .with(POLICY, self.policy())
+        .with(REST, self.rest())
+        .retry_after(u32::try_from(verdict.reset_secs()).unwrap_or(u32::MAX))
+    }
+
+    fn policy(&self) -> HeaderValue {
+        let Self { name, window_secs, verdict } = self;
+        ascii(&format!("\"{name}\";q={};w={window_secs}", verdict.limit))
+    }
+
+    fn rest(&self) -> HeaderValue {
+        let Self { name, verdict, .. } = self;
+        ascii(&format!("\"{name}\";r={};t={}", verdict.remaining, verdict.reset_secs()))
+    }
+}
+
+fn quota(limits: &Limits, endpoint: Endpoint) -> Quota {
+    let (limit, window_secs) = match endpoint {
+        Endpoint::Sse => (limits.sse.limit, limits.sse.window_secs),
+        Endpoint::Polling => (limits.polling.limit, limits.polling.window_secs),
+    };
+    Quota { limit, window_ms: window_secs * 1000 }
+}
+
+fn ascii(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("a name of ours and numbers")
+}
+
+/// Counts a failure to prove who one is. Whoever has failed too often is told to wait instead of why.
+pub(super) fn failed(hub: &Hub, settings: &Settings, address: IpAddr, why: Problem) -> Problem {
+    let limits = &settings.config.limits;
+    let rate = limits.auth_failures;
+    let quota = Quota { limit: rate.limit, window_ms: rate.window_secs * 1000 };
+    let now_ms = hub.uptime_ms();
+    let verdict = hub.limits.take(Subject::Failures(address), quota, limits.keys_max, now_ms);
+    if verdict.is_allowed {
+        return why;
+    }
+    Problem::rate_limited(format!(
+        "This address has failed to prove who it is more than {} times in {} seconds; wait for {} \
+         seconds.",
+        rate.limit,
+        rate.window_secs,
+        verdict.reset_secs()
+    ))
+    .retry_after(u32::try_from(verdict.reset_secs()).unwrap_or(u32::MAX))
+}
+
+/// Whether an address has failed so often that no question is asked elsewhere on its behalf.
+pub(super) fn has_failed_too_often(hub: &Hub, settings: &Settings, address: IpAddr) -> bool {
+    let rate = settings.config.limits.auth_failures;
+    let quota = Quota { limit: rate.limit, window_ms: rate.window_secs * 1000 };
+    !hub.limits.has_one_left(Subject::Failures(address), quota, hub.uptime_ms())
+}

@@ -1,0 +1,156 @@
+//! How often: an exact sliding window for each user or address, and whose address a request has.
+//!
+//! Pure over the time it is told. What is limited, and what a refusal looks like, is not known here.
+
+mod address;
+mod window;
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub(crate) use address::{client_address, subnet};
+pub(crate) use window::Verdict;
+use window::{Key, Windows};
+
+/// So many uses in any span of so long. A limit of 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quota {
+    pub(crate) limit: usize,
+    pub(crate) window_ms: u64,
+}
+
+/// Whose uses are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Subject<'a> {
+    /// A user's requests to one endpoint.
+    User(Endpoint, &'a str),
+    /// The requests to one endpoint from an address, by people without a name.
+    Address(Endpoint, IpAddr),
+    /// The failed tries of an address to prove who it is.
+    Failures(IpAddr),
+    /// A limit of the application's own: the key of its server, the limit's name, and whom it counts.
+    Lent(&'a str, &'a str, &'a str),
+}
+
+/// What a subscriber calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Endpoint {
+    /// `GET /api/sse`.
+    Sse,
+    /// `GET /api/polling`.
+    Polling,
+}
+
+impl Endpoint {
+    /// The name of its limit, in the settings and in answers.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sse => "sse",
+            Self::Polling => "polling",
+        }
+    }
+}
+
+/// Counts uses. What is remembered is bounded by the number of subjects, see [`window`].
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    hasher: RandomState,
+    windows: Mutex<Windows>,
+}
+
+impl Limits {
+    /// Takes one use, if there is one left.
+    pub(crate) fn take(
+        &self,
+        subject: Subject<'_>,
+        quota: Quota,
+        keys_max: usize,
+        now_ms: u64,
+    ) -> Verdict {
+        if quota.limit == 0 {
+            return Verdict::UNLIMITED;
+        }
+        self.windows().take(self.key(subject), quota, keys_max, now_ms)
+    }
+
+    /// Whether there is a use left, without taking it.
+    pub(crate) fn has_one_left(&self, subject: Subject<'_>, quota: Quota, now_ms: u64) -> bool {
+        quota.limit == 0 || self.windows().peek(self.key(subject), quota, now_ms).is_allowed
+    }
+
+    /// Forgets what no window reaches back to any more.
+    pub(crate) fn forget(&self, now_ms: u64) {
+        self.windows().forget(now_ms);
+    }
+
+    /// Eight bytes, whatever the name is. An attacker cannot choose whom to share them with.
+    fn key(&self, subject: Subject<'_>) -> Key {
+        let subject = match subject {
+            Subject::Address(endpoint, address) => Subject::Address(endpoint, subnet(address)),
+            Subject::Failures(address) => Subject::Failures(subnet(address)),
+            named @ (Subject::User(..) | Subject::Lent(..)) => named,
+        };
+        Key(self.hasher.hash_one(subject))
+    }
+
+    fn windows(&self) -> MutexGuard<'_, Windows> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUOTA: Quota = Quota { limit: 2, window_ms: 1000 };
+
+    fn allowed(limits: &Limits, subject: Subject<'_>) -> bool {
+        limits.take(subject, QUOTA, 100_000, 5).is_allowed
+    }
+
+    #[test]
+    fn each_subject_has_a_window_of_its_own() {
+        let limits = Limits::default();
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        let subjects = [
+            Subject::User(Endpoint::Sse, "ann"),
+            Subject::User(Endpoint::Polling, "ann"),
+            Subject::User(Endpoint::Sse, "192.0.2.1"),
+            Subject::Address(Endpoint::Sse, address),
+            Subject::Failures(address),
+            Subject::Lent("key:a", "login", "ann"),
+            Subject::Lent("key:b", "login", "ann"),
+            Subject::Lent("key:a", "loginann", ""),
+        ];
+        for subject in subjects {
+            assert!(allowed(&limits, subject) && allowed(&limits, subject), "{subject:?}");
+            assert!(!allowed(&limits, subject), "{subject:?}");
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_an_address_and_a_whole_subnet_are_one() {
+        let limits = Limits::default();
+        let of = |text: &str| Subject::Address(Endpoint::Sse, text.parse().unwrap());
+        assert!(allowed(&limits, of("2001:db8::1")));
+        assert!(allowed(&limits, of("2001:DB8:0:0:0:0:0:1")));
+        for host in 0..10_000_u32 {
+            let text = format!("2001:db8::{:x}:{:x}", host >> 16, host & 0xffff);
+            assert!(!allowed(&limits, of(&text)), "{text}");
+        }
+        assert!(allowed(&limits, of("2001:db8:0:1::1")));
+        assert!(allowed(&limits, of("192.0.2.1")) && allowed(&limits, of("::ffff:192.0.2.1")));
+        assert!(!allowed(&limits, of("::ffff:c000:201")));
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_no_limit() {
+        let limits = Limits::default();
+        let quota = Quota { limit: 0, window_ms: 1000 };
+        let subject = Subject::User(Endpoint::Sse, "ann");
+        assert!((0..100).all(|_| limits.take(subject, quota, 10, 5).is_allowed));
+        assert!(limits.has_one_left(subject, quota, 5));
+    }
+}

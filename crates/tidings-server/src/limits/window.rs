@@ -1,0 +1,274 @@
+//! Exact sliding windows: when each subject's last uses were, and so whether one more is allowed.
+//!
+//! Never more than the limit in *any* span of the window's length: a use is allowed when fewer than
+//! that lie in the span that ends with it. Approximations by fixed windows let twice as many through
+//! around their borders. A refused try is not a use.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use super::Quota;
+
+/// A subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key(pub(super) u64);
+
+/// Uses remembered, for each subject that may be remembered: whoever has fewer leaves room for others.
+const USES_PER_KEY: usize = 16;
+
+/// What came of asking for one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) is_allowed: bool,
+    pub(crate) limit: usize,
+    /// Uses that are left.
+    pub(crate) remaining: usize,
+    /// Milliseconds until there is one more than now.
+    pub(crate) reset_ms: u64,
+}
+
+impl Verdict {
+    /// Where there is no limit.
+    pub(super) const UNLIMITED: Self =
+        Self { is_allowed: true, limit: 0, remaining: usize::MAX, reset_ms: 0 };
+
+    /// Whole seconds until there is one more, at least 1.
+    pub(crate) fn reset_secs(&self) -> u64 {
+        self.reset_ms.div_ceil(1000).max(1)
+    }
+}
+
+/// Everyone's uses.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    subjects: HashMap<Key, Uses>,
+    /// Who was looked at longest ago comes first.
+    recency: BTreeMap<u64, Key>,
+    looks: u64,
+    /// Uses remembered in all.
+    uses: usize,
+}
+
+#[derive(Debug, Default)]
+struct Uses {
+    /// When, oldest first.
+    at_ms: VecDeque<u64>,
+    /// How long they are needed: the longest window that was asked about.
+    keep_ms: u64,
+    looked_at: u64,
+}
+
+impl Windows {
+    /// Takes one use, if one is left. Beyond `keys_max` subjects those not looked at for longest are
+    /// forgotten: they may then use their limit once more than they should.
+    pub(super) fn take(&mut self, key: Key, quota: Quota, keys_max: usize, now_ms: u64) -> Verdict {
+        self.looks += 1;
+        let uses = self.subjects.entry(key).or_default();
+        self.recency.remove(&uses.looked_at);
+        uses.looked_at = self.looks;
+        self.recency.insert(self.looks, key);
+
+        uses.keep_ms = uses.keep_ms.max(quota.window_ms);
+        self.uses -= uses.forget(now_ms);
+        let mut verdict = uses.verdict(quota, now_ms);
+        if verdict.is_allowed {
+            uses.at_ms.push_back(now_ms);
+            self.uses += 1;
+            verdict.remaining -= 1;
+            verdict.reset_ms = uses.reset_ms(quota, now_ms);
+        }
+        self.make_room(key, keys_max);
+        verdict
+    }
+
+    /// The verdict on one more, without taking it.
+    pub(super) fn peek(&self, key: Key, quota: Quota, now_ms: u64) -> Verdict {
+        self.subjects.get(&key).unwrap_or(&Uses::default()).verdict(quota, now_ms)
+    }
+
+    /// Forgets those at whom nobody has looked for as long as their uses are needed.
+    pub(super) fn forget(&mut self, now_ms: u64) {
+        while let Some((_, &key)) = self.recency.first_key_value() {
+            let uses = self.subjects.get_mut(&key).expect("who is in one is in both");
+            self.uses -= uses.forget(now_ms);
+            if !uses.at_ms.is_empty() {
+                return;
+            }
+            self.remove_oldest();
+        }
+    }
+
+    fn make_room(&mut self, spared: Key, keys_max: usize) {
+        let uses_max = keys_max.saturating_mul(USES_PER_KEY);
+        while self.subjects.len() > keys_max || self.uses > uses_max {
+            match self.recency.first_key_value() {
+                Some((_, &key)) if key != spared => self.remove_oldest(),
+                _ => return,
+            }
+        }
+    }
+
+    fn remove_oldest(&mut self) {
+        if let Some((_, key)) = self.recency.pop_first()
+            && let Some(uses) = self.subjects.remove(&key)
+        {
+            self.uses -= uses.at_ms.len();
+        }
+    }
+}
+
+impl Uses {
+    /// Drops those that no window reaches back to; returns how many.
+    fn forget(&mut self, now_ms: u64) -> usize {
+        let gone = self.at_ms.partition_point(|at_ms| at_ms + self.keep_ms <= now_ms);
+        self.at_ms.drain(..gone);
+        gone
+    }
+
+    fn verdict(&self, quota: Quota, now_ms: u64) -> Verdict {
+        let used = self.in_window(quota, now_ms).len();
+        Verdict {
+            is_allowed: used < quota.limit,
+            limit: quota.limit,
+            remaining: quota.limit.saturating_sub(used),
+            reset_ms: self.reset_ms(quota, now_ms),
+        }
+    }
+
+    /// When there is one more than now: when the oldest use has left the window, or, after the limit
+    /// was lowered, as many as are too many.
+    fn reset_ms(&self, quota: Quota, now_ms: u64) -> u64 {
+        let window = self.in_window(quota, now_ms);
+        let surplus = window.len().saturating_sub(quota.limit);
+        let leaves = self.at_ms.get(window.start + surplus);
+        leaves.map_or(0, |at_ms| at_ms + quota.window_ms - now_ms)
+    }
+
+    /// The uses in the span that ends now.
+    fn in_window(&self, quota: Quota, now_ms: u64) -> std::ops::Range<usize> {
+        self.at_ms.partition_point(|at_ms| at_ms + quota.window_ms <= now_ms)..self.at_ms.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FIVE_A_MINUTE: Quota = Quota { limit: 5, window_ms: 60_000 };
+    const KEY: Key = Key(7);
+
+    #[test]
+    fn the_sixth_within_a_minute_is_refused_and_told_when_to_come_back() {
+        let mut windows = Windows::default();
+        for (index, remaining) in [4, 3, 2, 1, 0].into_iter().enumerate() {
+            let verdict = windows.take(KEY, FIVE_A_MINUTE, 10, 1000 * index as u64);
+            assert_eq!((verdict.is_allowed, verdict.remaining), (true, remaining));
+            assert_eq!(verdict.reset_ms, 60_000 - 1000 * index as u64);
+        }
+        let refused = windows.take(KEY, FIVE_A_MINUTE, 10, 59_999);
+        assert_eq!((refused.is_allowed, refused.remaining, refused.reset_ms), (false, 0, 1));
+        // The first has left the span that ends now, and the refused try was none.
+        assert!(windows.take(KEY, FIVE_A_MINUTE, 10, 60_000).is_allowed);
+        assert!(!windows.take(KEY, FIVE_A_MINUTE, 10, 60_000).is_allowed);
+        assert!(windows.take(KEY, FIVE_A_MINUTE, 10, 61_000).is_allowed);
+    }
+
+    #[test]
+    fn looking_takes_nothing() {
+        let mut windows = Windows::default();
+        let one = Quota { limit: 1, window_ms: 10 };
+        assert!((0..10).all(|_| windows.peek(KEY, one, 0).is_allowed));
+        assert!(windows.take(KEY, one, 10, 0).is_allowed);
+        assert!(!windows.peek(KEY, one, 9).is_allowed);
+        assert!(windows.peek(KEY, one, 10).is_allowed);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_the_least_recent_go_first() {
+        let mut windows = Windows::default();
+        for number in 0..1000 {
+            windows.take(Key(number), FIVE_A_MINUTE, 10, number);
+            windows.take(KEY, Quota { limit: 1_000_000, window_ms: 60_000 }, 10, number);
+            assert!(windows.subjects.len() <= 10);
+            assert!(windows.uses <= 10 * USES_PER_KEY || windows.subjects.len() == 1);
+            assert_eq!(windows.recency.len(), windows.subjects.len());
+        }
+        assert!(windows.subjects.contains_key(&KEY));
+        windows.forget(1_000_000);
+        assert!(windows.subjects.is_empty() && windows.recency.is_empty() && windows.uses == 0);
+    }
+
+    /// Every use that was allowed, and nothing else: the definition.
+    #[derive(Default)]
+    struct Oracle(Vec<u64>);
+
+    impl Oracle {
+        fn take(&mut self, quota: Quota, now_ms: u64) -> bool {
+            let used = self.0.iter().filter(|at_ms| **at_ms + quota.window_ms > now_ms).count();
+            let allowed = used < quota.limit;
+            if allowed {
+                self.0.push(now_ms);
+            }
+            allowed
+        }
+
+        /// The most uses in any span of this length.
+        fn most_in(&self, window_ms: u64) -> usize {
+            let ends = self.0.iter();
+            let count = |start: u64| {
+                self.0.iter().filter(|at_ms| (start..start + window_ms).contains(at_ms)).count()
+            };
+            ends.map(|start| count(*start)).max().unwrap_or(0)
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn never_more_than_the_limit_in_any_span(
+            limit in 1..8_usize,
+            window_ms in 1..50_u64,
+            steps in prop::collection::vec((0..3_u64, 0..20_u64), 1..200),
+        ) {
+            let quota = Quota { limit, window_ms };
+            let (mut windows, mut oracles) = (Windows::default(), HashMap::new());
+            let mut now_ms = 0;
+            for (key, pause_ms) in steps {
+                // A clock that stands still for a while, too.
+                now_ms += pause_ms.saturating_sub(10);
+                let oracle: &mut Oracle = oracles.entry(key).or_default();
+                let seen = windows.peek(Key(key), quota, now_ms);
+                let verdict = windows.take(Key(key), quota, 100, now_ms);
+                prop_assert_eq!(seen.is_allowed, verdict.is_allowed);
+                prop_assert_eq!(verdict.is_allowed, oracle.take(quota, now_ms));
+                // When it says that there is one more, there is; not a millisecond sooner.
+                let later = windows.peek(Key(key), quota, now_ms + verdict.reset_ms);
+                prop_assert!(later.remaining > verdict.remaining);
+                let sooner = windows.peek(Key(key), quota, now_ms + verdict.reset_ms - 1);
+                prop_assert_eq!(sooner.remaining, verdict.remaining);
+            }
+            for oracle in oracles.values() {
+                prop_assert!(oracle.most_in(window_ms) <= limit);
+            }
+        }
+
+        #[test]
+        fn a_quota_that_changes_is_held_by_the_uses_there_were(
+            steps in prop::collection::vec((1..6_usize, 1..40_u64, 0..12_u64), 1..100),
+        ) {
+            let (mut windows, mut oracle) = (Windows::default(), Oracle::default());
+            // Asked about once, so that nothing shorter is kept.
+            windows.take(KEY, Quota { limit: 1, window_ms: 40 }, 10, 0);
+            oracle.take(Quota { limit: 1, window_ms: 40 }, 0);
+            let mut now_ms = 0;
+            for (limit, window_ms, pause_ms) in steps {
+                now_ms += pause_ms;
+                let quota = Quota { limit, window_ms };
+                let verdict = windows.take(KEY, quota, 10, now_ms);
+                prop_assert_eq!(verdict.is_allowed, oracle.take(quota, now_ms));
+            }
+        }
+    }
+}
