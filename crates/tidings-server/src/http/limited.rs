@@ -107,10 +107,3 @@ pub(super) fn failed(hub: &Hub, settings: &Settings, address: IpAddr, why: Probl
     ))
     .retry_after(u32::try_from(verdict.reset_secs()).unwrap_or(u32::MAX))
 }
-
-/// Whether an address has failed so often that no question is asked elsewhere on its behalf.
-pub(super) fn has_failed_too_often(hub: &Hub, settings: &Settings, address: IpAddr) -> bool {
-    let rate = settings.config.limits.auth_failures;
-    let quota = Quota { limit: rate.limit, window_ms: rate.window_secs * 1000 };
-    !hub.limits.has_one_left(Subject::Failures(address), quota, hub.uptime_ms())
-}

@@ -39,6 +39,7 @@ impl<'a> Asked<'a> {
 }
 
 /// Proves who a request acts as.
+#[expect(clippy::unused_async, reason = "who is signed in is asked for elsewhere")]
 pub(super) async fn authenticate(
     hub: &Hub,
     settings: &Settings,

@@ -76,6 +76,7 @@ impl Limits {
     }
 
     /// Whether there is a use left, without taking it.
+    #[cfg(test)]
     pub(crate) fn has_one_left(&self, subject: Subject<'_>, quota: Quota, now_ms: u64) -> bool {
         quota.limit == 0 || self.windows().peek(self.key(subject), quota, now_ms).is_allowed
     }

@@ -81,6 +81,7 @@ impl Windows {
     }
 
     /// The verdict on one more, without taking it.
+    #[cfg(test)]
     pub(super) fn peek(&self, key: Key, quota: Quota, now_ms: u64) -> Verdict {
         self.subjects.get(&key).unwrap_or(&Uses::default()).verdict(quota, now_ms)
     }
