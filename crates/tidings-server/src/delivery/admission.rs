@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -71,7 +72,7 @@ impl Admission {
             *counts.users.entry(Arc::clone(&user)).or_default() += 1;
             user
         });
-        Ok(Reservation { admission: self.clone(), user, address })
+        Ok(Reservation { admission: self.clone(), user, address, held: None })
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -89,6 +90,20 @@ pub(crate) struct Reservation {
     admission: Admission,
     user: Option<Arc<str>>,
     address: IpAddr,
+    /// What else the stream's end lets go of.
+    held: Option<Box<dyn Held>>,
+}
+
+/// Anything whose dropping means something.
+pub(crate) trait Held: fmt::Debug + Send + Sync {}
+
+impl<T: fmt::Debug + Send + Sync> Held for T {}
+
+impl Reservation {
+    /// Keeps something until the stream ends.
+    pub(crate) fn hold(&mut self, held: impl Held + 'static) {
+        self.held = Some(Box::new(held));
+    }
 }
 
 impl Drop for Reservation {

@@ -20,6 +20,14 @@ impl ConnectionId {
         Self(fastrand::u64(..))
     }
 
+    pub(crate) fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+
     /// Reads the 16 hex digits that `tidings.connected` gives.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let digits = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');

@@ -6,10 +6,9 @@ use bytes::{Bytes, BytesMut};
 use tidings_hub::{Opening, PageBounds, Pattern, Reader, Selection, Start};
 use tokio::time::Instant;
 
-use super::closing::{ConnectionId, Owner};
+use super::closing::Owner;
 use super::wire::{self, Connected, ExpiringReason};
 use super::{Reservation, SharedLog};
-use crate::revocations::Holder;
 
 /// `retry` of a stream that may simply come back, drawn from this span.
 pub(super) const RETRY_MS: std::ops::RangeInclusive<u64> = 2000..=4000;
@@ -35,8 +34,7 @@ pub(crate) struct StreamBounds {
 pub(crate) struct Introduction<'a> {
     pub(crate) user: Option<&'a str>,
     pub(crate) method: &'a str,
-    /// What a revocation may find them by.
-    pub(crate) holder: Holder,
+    pub(crate) owner: Owner,
 }
 
 /// A stream that has been let in and given a place, with nothing sent yet.
@@ -66,7 +64,7 @@ impl OpenStream {
         let Opening { reader, cursor, resumed, gap } = log.open(start, &selection);
         let now = Instant::now();
         let end = End::of(now, bounds);
-        let owner = Owner { connection: ConnectionId::random(), holder: introduction.holder };
+        let owner = introduction.owner;
         let connected = Connected {
             connection: owner.connection.to_string(),
             user: introduction.user,

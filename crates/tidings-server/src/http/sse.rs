@@ -14,7 +14,8 @@ use super::problem::Problem;
 use super::query::SubscriberQuery;
 use super::{Shared, who};
 use crate::delivery::{
-    AdmissionBounds, Introduction, OpenStream, StreamBounds, Subscriber, stream_body,
+    AdmissionBounds, ConnectionId, Introduction, OpenStream, Owner, StreamBounds, Subscriber,
+    stream_body,
 };
 use crate::identity::User;
 use crate::limits::Endpoint;
@@ -115,10 +116,11 @@ pub(super) async fn stream(
             bytes_max: streams.replay_bytes_max,
         },
     };
+    let connection = ConnectionId::random();
     let introduction = Introduction {
         user,
         method: principal.method.as_str(),
-        holder: who::holder(&hub, &principal),
+        owner: Owner { connection, holder: who::holder(&hub, &principal) },
     };
     let log = hub.delivery.log();
     let stream = OpenStream::new(log, reservation, selection, start, bounds, introduction);
