@@ -103,7 +103,7 @@ impl Layer {
         let from_file = from_file.and_then(|path| catalogue.setting(&path));
         let (setting, text) = match (catalogue.setting(&path), from_file) {
             (Some(setting), _) => (setting, value.to_str().map(str::to_owned)),
-            (None, Some(setting)) if setting.kind == Kind::Secret => {
+            (None, Some(setting)) if matches!(setting.kind, Kind::Secret | Kind::Secrets) => {
                 match read_bounded(Path::new(value)) {
                     Ok(text) => (setting, Some(text.trim_end_matches(['\r', '\n']).to_owned())),
                     Err(what) => {
@@ -159,10 +159,12 @@ fn value_of(setting: &Setting, text: &str) -> Value {
         Kind::Text | Kind::Secret => text.into(),
         Kind::Flag => text.trim().parse::<bool>().map_or_else(|_| text.into(), Value::from),
         Kind::Number => text.trim().parse::<u64>().map_or_else(|_| text.into(), Value::from),
-        Kind::List if !text.trim_start().starts_with('[') || is_address(text) => {
+        Kind::List | Kind::Secrets if !text.trim_start().starts_with('[') || is_address(text) => {
             text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
         }
-        Kind::List | Kind::Tables => serde_json::from_str(text).unwrap_or_else(|_| text.into()),
+        Kind::List | Kind::Secrets | Kind::Tables => {
+            serde_json::from_str(text).unwrap_or_else(|_| text.into())
+        }
     }
 }
 

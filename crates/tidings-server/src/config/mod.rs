@@ -8,13 +8,17 @@ mod catalogue;
 mod demands;
 mod document;
 mod layers;
+mod names;
 mod origin;
 mod problem;
 mod secret;
 mod sections;
+mod session;
+mod session_demands;
 mod source;
 #[cfg(test)]
 mod tests;
+mod url;
 mod values;
 
 use std::net::SocketAddr;
@@ -23,12 +27,15 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 
 pub use document::default_document;
+pub use names::{CookieName, ForwardedHeader};
 pub use origin::Origin;
 pub use problem::{ConfigErrors, Problem, Provenance};
 pub(crate) use secret::API_KEY_PREFIX;
 pub use secret::Secret;
 pub use sections::{Auth, Cors, Idempotency, Key, Limits, Log, Scope, Streams, Tls, Tokens};
+pub use session::{AuthJs, Introspect, Session, SessionJwt, SessionMethod};
 pub use source::{ConfigSource, DevSecrets, Flags};
+pub use url::HttpUrl;
 pub use values::{BasePath, Broker, LegacyUserId, TopicTemplate};
 
 /// Settings of Tidings.
