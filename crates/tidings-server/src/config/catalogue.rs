@@ -8,10 +8,6 @@ use serde_json::{Map, Value};
 
 use super::Config;
 
-/// Settings of later versions, refused by name so that nobody believes them to be on.
-pub(super) const UNSUPPORTED: [&str; 3] =
-    ["auth.legacy_user_id_remote", "auth.session", "tokens.jwks_url"];
-
 /// What a setting's value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -20,6 +16,8 @@ pub(super) enum Kind {
     Number,
     Flag,
     List,
+    /// A list of secrets.
+    Secrets,
     /// A list of tables, `[[keys]]`.
     Tables,
 }
@@ -104,13 +102,6 @@ impl Catalogue {
     }
 }
 
-/// Whether a path is one of [`UNSUPPORTED`] or lies within one.
-pub(super) fn is_unsupported(path: &str) -> bool {
-    UNSUPPORTED.iter().any(|unsupported| {
-        path.strip_prefix(unsupported).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    })
-}
-
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     known
         .min_by_key(|known| strsim::damerau_levenshtein(known, name))
@@ -142,14 +133,15 @@ fn read_setting(path: String, schema: &Map<String, Value>) -> Setting {
     let kind = match type_name(schema) {
         "integer" => Kind::Number,
         "boolean" => Kind::Flag,
+        "array" if items.is_some_and(is_secret) => Kind::Secrets,
         "array" if fields.is_empty() => Kind::List,
         "array" => Kind::Tables,
-        _ if text(schema, "format") == "password" => Kind::Secret,
+        _ if is_secret(schema) => Kind::Secret,
         _ => Kind::Text,
     };
     let (least, most) = match kind {
         Kind::Number => ("minimum", "maximum"),
-        Kind::List | Kind::Tables => ("minItems", "maxItems"),
+        Kind::List | Kind::Secrets | Kind::Tables => ("minItems", "maxItems"),
         Kind::Text | Kind::Secret | Kind::Flag => ("minLength", "maxLength"),
     };
     let number = |name: &str| schema.get(name).and_then(Value::as_u64);
@@ -171,6 +163,10 @@ fn properties(schema: &Map<String, Value>) -> impl Iterator<Item = (&String, &Ma
         .into_iter()
         .flatten()
         .filter_map(|(name, property)| property.as_object().map(|property| (name, property)))
+}
+
+fn is_secret(schema: &Map<String, Value>) -> bool {
+    text(schema, "format") == "password"
 }
 
 fn text(schema: &Map<String, Value>, name: &str) -> String {

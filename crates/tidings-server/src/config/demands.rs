@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::source::Said;
-use super::{Config, Problem, Provenance, Secret};
+use super::{Config, LegacyUserId, Problem, Provenance, Secret, session_demands};
 
 /// The largest events that a log must have room for: one must not push out all the others.
 const LARGEST_EVENTS_MIN: usize = 16;
@@ -20,8 +20,13 @@ pub(super) fn unmet(config: &Config, said: &Said) -> Vec<Problem> {
         if config.dev { secret.api_key_malformation() } else { secret.api_key_weakness() }
     };
 
-    match &config.tokens.secret {
+    let tokens = &config.tokens;
+    let has_key_set = tokens.jwks_url.is_some() || tokens.jwks_file.is_some();
+    let has_session = config.auth.session.methods().next().is_some();
+    match &tokens.secret {
         None if said.was_refused("tokens.secret") => {}
+        // There is another way to prove who one is.
+        None if has_key_set || has_session => {}
         None => {
             let what = "is missing: nobody could prove who they are".to_owned();
             let line = secret_line("tokens.secret", &Provenance::NotSet);
@@ -112,6 +117,25 @@ pub(super) fn unmet(config: &Config, said: &Said) -> Vec<Problem> {
         );
         complain("log.bytes_max", what, Some(format!("bytes_max = {}", event_bytes_max * 1024)));
     }
+    if tokens.jwks_url.is_some() && tokens.jwks_file.is_some() {
+        let what = "is given beside tokens.jwks_url; keep one".to_owned();
+        complain("tokens.jwks_file", what, None);
+    }
+    if has_key_set && tokens.issuer.is_none() && !said.was_refused("tokens.issuer") {
+        let what = "is missing: a key set is one issuer's, and a token must say that it is from it";
+        let line = "[tokens] issuer = \"https://…\", as the tokens' iss has it".to_owned();
+        complain("tokens.issuer", what.to_owned(), Some(line));
+    }
+    if tokens.jwks_url.as_ref().is_some_and(|url| !url.is_private()) {
+        let what = "is plain http to another machine: whoever is between could hand in other keys";
+        complain("tokens.jwks_url", what.to_owned(), Some("jwks_url = \"https://…\"".to_owned()));
+    }
+    if config.auth.legacy_user_id_remote && config.auth.legacy_user_id == LegacyUserId::Off {
+        let what = "has no effect while auth.legacy_user_id is \"off\"".to_owned();
+        let line = "legacy_user_id_remote = false".to_owned();
+        complain("auth.legacy_user_id_remote", what, Some(line));
+    }
+    session_demands::unmet(config, said, &mut complain);
     match (&config.tls.cert, &config.tls.key) {
         (Some(_), None) => complain("tls.cert", "is given without tls.key".to_owned(), None),
         (None, Some(_)) => complain("tls.key", "is given without tls.cert".to_owned(), None),
@@ -124,10 +148,19 @@ pub(super) fn unmet(config: &Config, said: &Said) -> Vec<Problem> {
 pub(super) fn secret_line(path: &str, place: &Provenance) -> String {
     let (variable, value) = match path {
         "tokens.secret" => ("TIDINGS_TOKEN_SECRET", "$(openssl rand -base64 32)"),
+        "auth.session.jwt.secret" => {
+            ("TIDINGS_AUTH__SESSION__JWT__SECRET", "$(openssl rand -base64 32)")
+        }
+        "auth.session.authjs.secrets" => {
+            ("TIDINGS_AUTH__SESSION__AUTHJS__SECRETS", "$(openssl rand -base64 32)")
+        }
         _ => ("TIDINGS_API_KEY", "tk_$(openssl rand -hex 32)"),
     };
     match place {
         _ if path == "secret" => format!("secret = \"…\" with what this prints: echo \"{value}\""),
+        Provenance::File { .. } if path.ends_with("secrets") => {
+            format!("secrets = [\"…\"] with what this prints: echo \"{value}\"")
+        }
         Provenance::File { .. } => {
             let name = path.rsplit('.').next().unwrap_or_default();
             format!("{name} = \"…\" with what this prints: echo \"{value}\"")

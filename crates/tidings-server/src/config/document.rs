@@ -34,7 +34,7 @@ fn write_section(document: &mut String, section: &Section) {
     }
     for setting in section.settings.iter().filter(|setting| setting.kind != Kind::Tables) {
         comment(document, "# ", &describe(setting));
-        let line = |value| format!("{} = {}\n", setting.name(), toml_value(value));
+        let line = |value| format!("{} = {}\n", setting.name(), lines_of(setting, value));
         if setting.default.is_null() {
             document.push_str("# ");
             document.push_str(&line(&setting.example));
@@ -65,7 +65,7 @@ fn describe(setting: &Setting) -> String {
     let (least, most) = setting.bounds;
     match setting.kind {
         Kind::Number => format!("{} From {least} to {most}.", setting.description),
-        Kind::Text | Kind::Secret | Kind::Flag | Kind::List | Kind::Tables => {
+        Kind::Text | Kind::Secret | Kind::Flag | Kind::List | Kind::Secrets | Kind::Tables => {
             setting.description.clone()
         }
     }
@@ -91,6 +91,17 @@ fn comment(document: &mut String, prefix: &str, text: &str) {
         document.push_str(&line);
         document.push('\n');
     }
+}
+
+/// A value as TOML writes it; a list that is too long for a line has one of its own for each element.
+fn lines_of(setting: &Setting, value: &Value) -> String {
+    let line = toml_value(value);
+    let Value::Array(items) = value else { return line };
+    if setting.name().len() + " = ".len() + line.chars().count() <= LINE_CHARS_MAX {
+        return line;
+    }
+    let items: String = items.iter().map(|item| format!("    {},\n", toml_value(item))).collect();
+    format!("[\n{items}]")
 }
 
 /// A value as TOML writes it.

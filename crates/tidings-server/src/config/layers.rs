@@ -1,6 +1,6 @@
 //! What was given where: the file, the environment and the flags, each as a list of values.
 //!
-//! Names are judged here (known, unknown, of a later version); values are judged by the source,
+//! Names are judged here (known or unknown); values are judged by the source,
 //! which puts the layers on top of each other.
 
 use std::ffi::{OsStr, OsString};
@@ -13,7 +13,7 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::catalogue::{Catalogue, Kind, Setting, is_unsupported};
+use super::catalogue::{Catalogue, Kind, Setting};
 use super::{Problem, Provenance};
 
 /// Bytes in a configuration file, and in a file that holds a secret.
@@ -94,16 +94,11 @@ impl Layer {
     fn variable(&mut self, name: &str, value: &OsStr, catalogue: &Catalogue) {
         let provenance = Provenance::Environment(name.to_owned());
         let path = setting_path(name);
-        if is_unsupported(&path) {
-            let write = Some(format!("unset {name}"));
-            self.problem(&path, provenance, "is not supported by this version".into(), write);
-            return;
-        }
         let from_file = name.strip_suffix("_FILE").map(setting_path);
         let from_file = from_file.and_then(|path| catalogue.setting(&path));
         let (setting, text) = match (catalogue.setting(&path), from_file) {
             (Some(setting), _) => (setting, value.to_str().map(str::to_owned)),
-            (None, Some(setting)) if setting.kind == Kind::Secret => {
+            (None, Some(setting)) if matches!(setting.kind, Kind::Secret | Kind::Secrets) => {
                 match read_bounded(Path::new(value)) {
                     Ok(text) => (setting, Some(text.trim_end_matches(['\r', '\n']).to_owned())),
                     Err(what) => {
@@ -159,10 +154,12 @@ fn value_of(setting: &Setting, text: &str) -> Value {
         Kind::Text | Kind::Secret => text.into(),
         Kind::Flag => text.trim().parse::<bool>().map_or_else(|_| text.into(), Value::from),
         Kind::Number => text.trim().parse::<u64>().map_or_else(|_| text.into(), Value::from),
-        Kind::List if !text.trim_start().starts_with('[') || is_address(text) => {
+        Kind::List | Kind::Secrets if !text.trim_start().starts_with('[') || is_address(text) => {
             text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
         }
-        Kind::List | Kind::Tables => serde_json::from_str(text).unwrap_or_else(|_| text.into()),
+        Kind::List | Kind::Secrets | Kind::Tables => {
+            serde_json::from_str(text).unwrap_or_else(|_| text.into())
+        }
     }
 }
 
@@ -188,10 +185,6 @@ impl FileReader<'_> {
                 if prefix.is_empty() { name.to_string() } else { format!("{prefix}.{name}") };
             let here = self.at(key.span().start);
             match value.get_ref() {
-                _ if is_unsupported(&path) => {
-                    let what = "is not supported by this version; take it out".to_owned();
-                    self.layer.problem(&path, here, what, None);
-                }
                 _ if self.catalogue.setting(&path).is_some() => self.setting(path, here, value),
                 DeValue::Table(inner) if self.catalogue.is_section(&path) => {
                     self.table(&path, inner);

@@ -8,14 +8,18 @@ mod catalogue;
 mod demands;
 mod document;
 mod layers;
+mod names;
 mod network;
 mod origin;
 mod problem;
 mod secret;
 mod sections;
+mod session;
+mod session_demands;
 mod source;
 #[cfg(test)]
 mod tests;
+mod url;
 mod values;
 
 use std::net::SocketAddr;
@@ -25,6 +29,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 
 pub use document::default_document;
+pub use names::{CookieName, ForwardedHeader};
 pub use network::{Host, Network};
 pub use origin::Origin;
 pub use problem::{ConfigErrors, Problem, Provenance};
@@ -34,7 +39,9 @@ pub use sections::{
     Auth, AuthFailureRate, Cors, Idempotency, Key, Limits, Log, PollingRate, Scope, SseRate,
     Streams, Tls, Tokens,
 };
+pub use session::{AuthJs, Introspect, Session, SessionJwt, SessionMethod};
 pub use source::{ConfigSource, DevSecrets, Flags};
+pub use url::HttpUrl;
 pub use values::{BasePath, Broker, LegacyUserId, TopicTemplate};
 
 /// Settings of Tidings.

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LegacyUserId, Origin, Secret, TopicTemplate};
+use super::{HttpUrl, LegacyUserId, Origin, Secret, Session, TopicTemplate};
 
 /// `[log]`: how many events are kept for those who come back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -190,11 +190,30 @@ pub struct Tokens {
     /// What a token's `iss` must be. Not set, `iss` is not looked at.
     #[schemars(length(min = 1, max = 256), extend("examples" = ["https://example.com"]))]
     pub issuer: Option<String>,
+    /// Seconds from a token's `iat` to its `exp`; one that lives longer is refused. So long must a
+    /// revocation be remembered.
+    #[schemars(range(min = 60, max = 31_536_000))]
+    pub ttl_max_secs: u64,
+    /// Where the issuer publishes its public keys, for tokens by RS256, ES256 and EdDSA. Needs
+    /// `issuer`.
+    #[schemars(extend("examples" = ["https://example.com/.well-known/jwks.json"]))]
+    pub jwks_url: Option<HttpUrl>,
+    /// In place of `jwks_url`, a file with the same. Read again on SIGHUP, and when a token names a
+    /// key that is not in it.
+    #[schemars(length(min = 1), extend("examples" = ["/etc/tidings/jwks.json"]))]
+    pub jwks_file: Option<String>,
 }
 
 impl Default for Tokens {
     fn default() -> Self {
-        Self { secret: None, audience: "tidings".to_owned(), issuer: None }
+        Self {
+            secret: None,
+            audience: "tidings".to_owned(),
+            issuer: None,
+            ttl_max_secs: 86_400,
+            jwks_url: None,
+            jwks_file: None,
+        }
     }
 }
 
@@ -218,9 +237,15 @@ pub struct Auth {
     /// for the user's id, percent-encoded; whoever has no user gets only those without it.
     #[schemars(length(max = 100))]
     pub default_topics: Vec<TopicTemplate>,
-    /// Whether a bare `userId` parameter is believed. This version has only `off`.
-    #[schemars(extend("enum" = ["off"]))]
+    /// Whether a bare `userId` parameter is believed when there is no credential: `off`, or
+    /// `insecure`, with which anyone can claim to be anyone.
+    #[schemars(extend("enum" = ["off", "insecure"]))]
     pub legacy_user_id: LegacyUserId,
+    /// Whether a `userId` parameter is believed from other machines too.
+    pub legacy_user_id_remote: bool,
+    /// The application's own sessions, so that its users need no token. At most one of its three
+    /// methods may be on.
+    pub session: Session,
 }
 
 impl Default for Auth {
@@ -228,6 +253,8 @@ impl Default for Auth {
         Self {
             default_topics: vec![TopicTemplate::user(), TopicTemplate::broadcast()],
             legacy_user_id: LegacyUserId::Off,
+            legacy_user_id_remote: false,
+            session: Session::default(),
         }
     }
 }

@@ -180,7 +180,7 @@ impl Merge {
         let before = self.problems.len();
         if let Some(what) = shape_problem(setting, &given.value) {
             self.complain(setting, &setting.path, &given.provenance, what);
-        } else if let (Kind::List | Kind::Tables, Value::Array(items)) =
+        } else if let (Kind::List | Kind::Secrets | Kind::Tables, Value::Array(items)) =
             (setting.kind, &given.value)
         {
             for (index, item) in items.iter().enumerate() {
@@ -220,17 +220,19 @@ fn shape_problem(setting: &Setting, value: &Value) -> Option<String> {
             _ => Some(format!("must be a whole number from {least} to {most}, not {number}")),
         },
         (Kind::Number, _) => Some(format!("must be a whole number from {least} to {most}")),
-        (Kind::List | Kind::Tables, Value::Array(items)) if outside(items.len() as u64) => {
+        (Kind::List | Kind::Secrets | Kind::Tables, Value::Array(items))
+            if outside(items.len() as u64) =>
+        {
             Some(format!("must have from {least} to {most} entries, not {}", items.len()))
         }
         (Kind::Text | Kind::Secret, Value::String(text)) if outside(text.len() as u64) => {
             Some(format!("must be from {least} to {most} characters long, not {}", text.len()))
         }
-        (Kind::List | Kind::Tables, Value::Array(_))
+        (Kind::List | Kind::Secrets | Kind::Tables, Value::Array(_))
         | (Kind::Flag, Value::Bool(_))
         | (Kind::Text | Kind::Secret, Value::String(_)) => None,
         (Kind::Flag, _) => Some("must be true or false".to_owned()),
-        (Kind::List, _) => Some("must be a list, in brackets".to_owned()),
+        (Kind::List | Kind::Secrets, _) => Some("must be a list, in brackets".to_owned()),
         (Kind::Tables, _) => Some(format!("must be tables, each under [[{}]]", setting.path)),
         (Kind::Text | Kind::Secret, _) => Some("must be a text, in quotes".to_owned()),
     }
@@ -267,7 +269,7 @@ fn line_to_write(setting: &Setting, place: &Provenance, value: &Value) -> Option
     if value.is_null() || setting.kind == Kind::Tables {
         return None;
     }
-    if setting.kind == Kind::Secret {
+    if matches!(setting.kind, Kind::Secret | Kind::Secrets) {
         return Some(demands::secret_line(&setting.path, place));
     }
     let first = |value: &Value| match value {

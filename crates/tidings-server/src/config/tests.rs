@@ -121,6 +121,12 @@ fn reads_every_section_from_a_file() {
     r#"[{"name":"a","secret":"tk_2b64e05dce9f1c4be07a3d5528e6b0c4d1a7f398","scopes":["admin"]}]"#,
     |c: &Config| c.keys[0].scopes == [Scope::Admin]
 )]
+#[case("TIDINGS_AUTH__LEGACY_USER_ID", "insecure", |c: &Config| c.auth.legacy_user_id == LegacyUserId::Insecure)]
+#[case(
+    "TIDINGS_AUTH__SESSION__AUTHJS__SECRETS",
+    "q0Yk3uCzP8vNfW5tJr2XhB7LgMs9aEoD6iTnK1wQxR4=, Wq3vN8zKxT5rJpL1mYh7cDbG2sFa9UeR0iOt",
+    |c: &Config| c.auth.session.authjs.secrets.len() == 2
+)]
 #[case("TIDINGS_URL", "http://elsewhere", |c: &Config| c.listen.len() == 1)]
 fn reads_the_environment(
     #[case] variable: &str,
@@ -143,6 +149,46 @@ fn reads_a_secret_from_a_file(#[case] variable: &str) {
     let given = Given { environment: &environment, secrets: false, ..Given::default() };
     let config = load(&given).unwrap();
     assert_eq!(config.tokens.secret.unwrap().expose(), TOKEN_SECRET);
+}
+
+#[test]
+fn reads_a_list_of_secrets_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secrets");
+    std::fs::write(&path, format!("{TOKEN_SECRET},Wq3vN8zKxT5rJpL1mYh7cDbG2sFa9UeR0iOt\n"))
+        .unwrap();
+    let environment = [("TIDINGS_AUTH__SESSION__AUTHJS__SECRETS_FILE", path.to_str().unwrap())];
+    let config = load(&Given { environment: &environment, ..Given::default() }).unwrap();
+    assert_eq!(config.auth.session.authjs.secrets[0].expose(), TOKEN_SECRET);
+    assert_eq!(config.auth.session.authjs.secrets.len(), 2);
+}
+
+#[test]
+fn reads_sections_within_sections() {
+    let file = r#"
+        [auth.session.introspect]
+        cookies = ["sid"]
+        headers = ["X-Session"]
+        [tokens]
+        ttl_max_secs = 600
+    "#;
+    let environment = [("TIDINGS_AUTH__SESSION__INTROSPECT__URL", "http://app:3000/session")];
+    let config = load(&Given { file, environment: &environment, ..Given::default() }).unwrap();
+    let introspect = config.auth.session.introspect;
+    assert_eq!(introspect.url.unwrap().to_string(), "http://app:3000/session");
+    assert_eq!(introspect.cookies[0].as_str(), "sid");
+    assert_eq!(introspect.headers[0].as_str(), "x-session");
+    assert_eq!((introspect.cache_secs, config.tokens.ttl_max_secs), (10, 600));
+}
+
+#[rstest]
+#[case("[tokens]\nissuer = \"i\"\njwks_file = \"x\"", true)]
+#[case("[auth.session.introspect]\nurl = \"https://app\"\ncookies = [\"a\"]", true)]
+#[case("[auth]\nlegacy_user_id = \"insecure\"", false)]
+fn needs_no_token_secret_beside_another_proof(#[case] file: &str, #[case] enough: bool) {
+    let environment = [("TIDINGS_API_KEY", API_KEY)];
+    let given = Given { file, environment: &environment, secrets: false, ..Given::default() };
+    assert_eq!(load(&given).is_ok(), enough);
 }
 
 // Names, places and values in a file. The last column is what the complaint must begin with and,
@@ -197,8 +243,78 @@ fn reads_a_secret_from_a_file(#[case] variable: &str) {
     "tidings.toml:2: auth.default_topics[0] is wrong"
 )]
 #[case(
-    "[auth]\nlegacy_user_id = \"insecure\"",
-    "tidings.toml:2: auth.legacy_user_id is wrong: `insecure` is not supported"
+    "[auth]\nlegacy_user_id = \"on\"",
+    "tidings.toml:2: auth.legacy_user_id is wrong: it is \"off\" or \"insecure\""
+)]
+#[case(
+    "[auth]\nlegacy_user_id_remote = true",
+    "tidings.toml:2: auth.legacy_user_id_remote has no effect while~legacy_user_id_remote = false"
+)]
+#[case("[tokens]\nttl_max_secs = 59", "tidings.toml:2: tokens.ttl_max_secs must be")]
+#[case(
+    "[tokens]\njwks_url = \"https://x\"",
+    "not set: tokens.issuer is missing~issuer = \"https://…\""
+)]
+#[case("[tokens]\njwks_file = \"x\"", "not set: tokens.issuer is missing")]
+#[case(
+    "[tokens]\nissuer = \"i\"\njwks_url = \"https://x\"\njwks_file = \"x\"",
+    "tidings.toml:4: tokens.jwks_file is given beside tokens.jwks_url"
+)]
+#[case(
+    "[tokens]\nissuer = \"i\"\njwks_url = \"http://app/keys\"",
+    "tidings.toml:3: tokens.jwks_url is plain http~jwks_url = \"https://…\""
+)]
+#[case(
+    "[tokens]\nissuer = \"i\"\njwks_url = \"https://me:canary@app/keys\"",
+    "tidings.toml:3: tokens.jwks_url is wrong: it must not have a user"
+)]
+#[case(
+    "[auth.session.introspect]\nurl = \"https://app\"",
+    "not set: auth.session.introspect.cookies is empty"
+)]
+#[case(
+    "[auth.session.introspect]\ncookies = [\"sid\"]",
+    "not set: auth.session.introspect.url is missing"
+)]
+#[case(
+    "[auth.session.introspect]\nurl = \"https://app\"\nheaders = [\"Authorization\"]",
+    "tidings.toml:3: auth.session.introspect.headers[0] is wrong: `authorization` is for API keys"
+)]
+#[case(
+    "[auth.session.introspect]\nurl = \"https://app\"\ncookies = [\"a b\"]",
+    "tidings.toml:3: auth.session.introspect.cookies[0] is wrong: `a b` names no cookie"
+)]
+#[case(
+    "[auth.session.jwt]\ncookie = \"sid\"",
+    "not set: auth.session.jwt.secret is missing~TIDINGS_AUTH__SESSION__JWT__SECRET="
+)]
+#[case(
+    "[auth.session.jwt]\ncookie = \"sid\"\nsecret = \"canary\"",
+    "tidings.toml:3: auth.session.jwt.secret is 6 bytes long"
+)]
+#[case(
+    "[auth.session.jwt]\nsecret = \"q0Yk3uCzP8vNfW5tJr2XhB7LgMs9aEoD6iTnK1wQxR4=\"",
+    "not set: auth.session.jwt.cookie is missing"
+)]
+#[case(
+    "[auth.session.jwt]\ncookie = \"sid\"\npublic_key_file = \"x\"\nsecret = \"q0Yk3uCzP8vNfW5tJr2XhB7LgMs9aEoD6iTnK1wQxR4=\"",
+    "tidings.toml:3: auth.session.jwt.public_key_file is given beside"
+)]
+#[case(
+    "[auth.session.authjs]\nsecrets = [\"canary\"]",
+    "tidings.toml:2: auth.session.authjs.secrets[0] is 6 bytes long~secrets = [\"…\"]"
+)]
+#[case(
+    "[auth.session.authjs]\nsecrets = [271828]",
+    "tidings.toml:2: auth.session.authjs.secrets[0] is wrong"
+)]
+#[case(
+    "[auth.session]\nintrospect = { url = \"https://app\", cookies = [\"a\"] }\njwt = { cookie = \"a\", public_key_file = \"x\" }",
+    "tidings.toml:3: auth.session.jwt.cookie turns on a second method"
+)]
+#[case(
+    "[auth.session]\njwt = 1",
+    "tidings.toml:2: auth.session.jwt is a section~[auth.session.jwt]"
 )]
 #[case("[tokens]\naudience = \"\"", "tidings.toml:2: tokens.audience must be from 1")]
 #[case("[tokens]\nsecret = 271828", "tidings.toml:2: tokens.secret must be a text")]
@@ -226,9 +342,7 @@ fn reads_a_secret_from_a_file(#[case] variable: &str) {
     "[limits]\npolling = { window_secs = 0 }",
     "tidings.toml:2: limits.polling.window_secs must be a whole number from 1"
 )]
-#[case("[tokens]\njwks_url = \"https://x\"", "tidings.toml:2: tokens.jwks_url is not supported")]
-#[case("[auth]\nlegacy_user_id_remote = true", "tidings.toml:2: auth.legacy_user_id_remote is not")]
-#[case("[auth.session]\nkind = \"jwt\"", "tidings.toml:1: auth.session is not supported")]
+#[case("[auth.session]\nkind = \"jwt\"", "tidings.toml:2: auth.session.kind is no setting")]
 #[case("keys = 7", "tidings.toml:1: keys must be tables, each under [[keys]]")]
 #[case("[[keys]]\nname = \"a\"", "tidings.toml:1: keys[0] is wrong: missing field `secret`")]
 #[case(
@@ -423,7 +537,8 @@ fn refuses_the_examples_of_the_default_document_as_secrets() {
     let document =
         default_document().replace("# api_key =", "api_key =").replace("# secret =", "secret =");
     let complaints = complaints(&Given { file: &document, secrets: false, ..Given::default() });
-    assert_eq!(complaints.len(), 2, "{complaints:#?}");
+    // That of a session's cookie beside the two, and that no cookie is named for it.
+    assert_eq!(complaints.len(), 4, "{complaints:#?}");
 }
 
 #[test]

@@ -88,6 +88,8 @@ impl TryFrom<String> for Broker {
 pub enum LegacyUserId {
     /// Never.
     Off,
+    /// When there is nothing stronger: anyone can claim to be anyone.
+    Insecure,
 }
 
 impl TryFrom<String> for LegacyUserId {
@@ -96,10 +98,8 @@ impl TryFrom<String> for LegacyUserId {
     fn try_from(text: String) -> Result<Self, String> {
         match text.as_str() {
             "off" => Ok(Self::Off),
-            "insecure" => {
-                Err("`insecure` is not supported by this version; leave it at \"off\"".into())
-            }
-            _ => Err("is not \"off\", the one value this version has".into()),
+            "insecure" => Ok(Self::Insecure),
+            _ => Err("it is \"off\" or \"insecure\"".into()),
         }
     }
 }
