@@ -39,12 +39,10 @@ pub(crate) fn client_address(
         )
     });
     match (by_x_forwarded_for, by_forwarded) {
-        (None, None) => peer,
-        (Some(client), None) | (None, Some(client)) => client,
         // A proxy writes one of the two and hands the other on as the client sent it. Which one that
         // is cannot be known, so whoever writes what the proxy does not say must gain nothing by it.
-        (Some(one), Some(other)) if subnet(one) == subnet(other) => one,
-        (Some(_), Some(_)) => peer,
+        (Some(one), Some(other)) if subnet(one) != subnet(other) => peer,
+        (one, other) => one.or(other).unwrap_or(peer),
     }
 }
 
