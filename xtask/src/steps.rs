@@ -137,6 +137,8 @@ pub(crate) const STEPS: &[Step] = &[
             "protocols",
             "--test",
             "revocations",
+            "--test",
+            "rates",
         ],
         environment: &[("TEST_OWN_SOCKETS", "false")],
         counts: Some(Runner::Cargo),

@@ -1,4 +1,4 @@
-//! How often, and from where: rate limits, forwarded addresses, hosts, origins, the operators' listener.
+//! How often, and from where: rate limits and forwarded addresses.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
@@ -170,76 +170,4 @@ async fn a_user_is_not_lent_the_limiter() {
     let request = Client::new().post(format!("{}/api/rate-limit", server.url())).json(&body);
     let bearer = token("ann", &["**"], &["**"]);
     assert_eq!(request.bearer_auth(bearer).send().await.unwrap().status(), 403);
-}
-
-#[rstest]
-#[case::listed("live.example.com", 200)]
-#[case::listed_with_a_port("live.example.com:4000", 200)]
-#[case::in_capitals("LIVE.EXAMPLE.COM", 200)]
-#[case::another("evil.example.com", 421)]
-#[case::longer("live.example.com.evil.com", 421)]
-#[case::an_address("127.0.0.1", 421)]
-#[tokio::test]
-async fn only_the_hosts_that_are_listed_are_answered_for(#[case] host: &str, #[case] status: u16) {
-    let server = Server::start(&[("HOSTS", "live.example.com")]);
-    for path in ["/healthz", "/readyz", "/openapi.json", "/api/polling?topic=a", "/api/sse?topic=a"]
-    {
-        let answer = get(&server, path).bearer_auth(API_KEY).header("host", host).send().await;
-        let answer = answer.unwrap();
-        assert_eq!(answer.status(), status, "{path}");
-        if status == 421 {
-            assert_eq!(json(answer).await["code"], "misdirected-request", "{path}");
-        }
-    }
-    let nowhere = get(&server, "/nowhere").header("host", host).send().await.unwrap();
-    assert_eq!(nowhere.status(), if status == 200 { 404 } else { 421 });
-}
-
-#[rstest]
-#[case::a_page_elsewhere(Some("https://evil.example.com"), 403)]
-#[case::nowhere(None, 403)]
-#[case::the_application(Some("https://app.example.com"), 401)]
-#[tokio::test]
-async fn a_cookie_from_a_page_elsewhere_changes_nothing(
-    #[case] origin: Option<&str>,
-    #[case] status: u16,
-) {
-    let server = Server::start(&[("CORS__ORIGINS", "https://app.example.com")]);
-    for path in ["/api/events", "/api/revocations", "/api/rate-limit"] {
-        let request = Client::new().post(format!("{}{path}", server.url())).json(&json!({}));
-        let mut request = request.header("cookie", "session=1");
-        if let Some(origin) = origin {
-            request = request.header("origin", origin);
-        }
-        // Past that, it is refused for the cookie, which proves nothing here.
-        let answer = request.send().await.unwrap();
-        assert_eq!(answer.status(), status, "{path}");
-        let code = if status == 403 { "forbidden-origin" } else { "unauthenticated" };
-        assert_eq!(json(answer).await["code"], code, "{path}");
-    }
-}
-
-#[tokio::test]
-async fn operators_may_have_a_listener_of_their_own() {
-    let server = Server::start(&[("ADMIN_LISTEN", "127.0.0.1:0")]);
-    let line = server.wait_for_log("listening for operators");
-    let line: Value = serde_json::from_str(&line).unwrap();
-    let admin = Api::new(&format!("http://{}", line["fields"]["address"].as_str().unwrap()));
-    let public = Api::new(&server.url());
-    let revoke = async |api: &Api| {
-        let request = api.post_to("/api/revocations").json(&json!({ "user": "ann" }));
-        request.send().await.unwrap().status().as_u16()
-    };
-    assert_eq!((revoke(&admin).await, revoke(&public).await), (200, 404));
-    let status =
-        async |api: &Api, path: &str| api.get(path).send().await.unwrap().status().as_u16();
-    for path in ["/healthz", "/readyz", "/openapi.json"] {
-        assert_eq!((status(&admin, path).await, status(&public, path).await), (200, 200), "{path}");
-    }
-    for path in ["/api/sse", "/api/polling"] {
-        assert_eq!((status(&admin, path).await, status(&public, path).await), (404, 200), "{path}");
-    }
-    // Who is revoked there is refused here.
-    let refused = public.get_as_nobody("/api/polling").bearer_auth(token("ann", &[], &[]));
-    assert_eq!(refused.send().await.unwrap().status(), 401);
 }

@@ -163,9 +163,12 @@ fn value_of(setting: &Setting, text: &str) -> Value {
     }
 }
 
-/// `[::1]:4000` begins like a JSON list and is none.
+/// `[::1]:4000` and `[::1]` begin like a JSON list and are none.
 fn is_address(text: &str) -> bool {
-    text.split(',').all(|item| item.trim().parse::<std::net::SocketAddr>().is_ok())
+    let first = text.split(',').next().unwrap_or_default().trim();
+    let bracketed = first.strip_prefix('[').and_then(|first| first.strip_suffix(']'));
+    first.parse::<std::net::SocketAddr>().is_ok()
+        || bracketed.is_some_and(|first| first.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
 struct FileReader<'a> {

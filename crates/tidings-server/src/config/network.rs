@@ -3,9 +3,15 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// The widest networks that anyone has to themselves: 10.0.0.0/8, and `fc00::/7` (RFC 4193).
+const PREFIX_BITS_MIN_V4: u8 = 8;
+const PREFIX_BITS_MIN_V6: u8 = 7;
+/// What precedes an IPv4 address inside IPv6, `::ffff:0:0/96`.
+const MAPPED_BITS: u8 = 96;
 
 /// An address or a network of them, as in `10.0.0.0/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -24,17 +30,44 @@ impl TryFrom<String> for Network {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let single = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+        let single = text.parse::<IpAddr>().map(IpNet::from);
         let network = single.or_else(|_| text.parse::<IpNet>()).map_err(|_| {
             format!("`{text}` is no address or network, as in 10.0.0.0/8 or 2001:db8::1")
         })?;
-        if network.prefix_len() == 0 {
+        if network.trunc() != network {
+            // One address was meant, or the whole network: not to be guessed at.
             return Err(format!(
-                "`{text}` is everyone: anyone could then claim any address; name your proxies"
+                "`{text}` names an address and a network: write {} or {}",
+                network.addr(),
+                network.trunc()
             ));
         }
-        Ok(Self(network.trunc()))
+        let network = canonical(network);
+        let bits_min = match network {
+            IpNet::V4(_) => PREFIX_BITS_MIN_V4,
+            IpNet::V6(_) => PREFIX_BITS_MIN_V6,
+        };
+        if network.prefix_len() < bits_min {
+            return Err(format!(
+                "`{text}` is everyone, or nearly: strangers could then claim any address; name your \
+                 proxies, in no network wider than /{bits_min}"
+            ));
+        }
+        Ok(Self(network))
     }
+}
+
+/// IPv4 addresses inside IPv6 as what they are compared as.
+fn canonical(network: IpNet) -> IpNet {
+    let mapped = match network {
+        IpNet::V4(_) => None,
+        IpNet::V6(network) => network
+            .addr()
+            .to_ipv4_mapped()
+            .zip(network.prefix_len().checked_sub(MAPPED_BITS))
+            .and_then(|(address, bits)| Ipv4Net::new(address, bits).ok()),
+    };
+    mapped.map_or(network, IpNet::V4)
 }
 
 impl From<Network> for String {
@@ -42,6 +75,9 @@ impl From<Network> for String {
         network.0.to_string()
     }
 }
+
+/// The ports that a request need not name. Which one was meant cannot be told behind a proxy.
+const USUAL_PORTS: [u16; 2] = [80, 443];
 
 /// A name that requests may be addressed to: `live.example.com`, or with a port that must then match.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,7 +89,8 @@ impl Host {
     /// Whether a request's `Host` is this one.
     pub fn is(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
-        host == self.0 || without_port(&host) == self.0
+        let is_usual_port = || USUAL_PORTS.iter().any(|port| format!("{host}:{port}") == self.0);
+        host == self.0 || without_port(&host) == self.0 || is_usual_port()
     }
 }
 
@@ -98,7 +135,11 @@ mod tests {
 
     #[rstest]
     #[case("10.0.0.0/8", Some("10.0.0.0/8"))]
-    #[case("10.1.2.3/8", Some("10.0.0.0/8"))]
+    #[case("10.1.2.3/8", None)]
+    #[case("::ffff:10.0.0.0/104", Some("10.0.0.0/8"))]
+    #[case("0.0.0.0/1", None)]
+    #[case("::ffff:0:0/96", None)]
+    #[case("2000::/3", None)]
     #[case("192.0.2.1", Some("192.0.2.1/32"))]
     #[case("::ffff:192.0.2.1", Some("192.0.2.1/32"))]
     #[case("fd00::/8", Some("fd00::/8"))]
@@ -119,6 +160,8 @@ mod tests {
     #[case("Live.Example.com:8443", "live.example.com:8443", true)]
     #[case("live.example.com:8443", "live.example.com", false)]
     #[case("live.example.com:8443", "live.example.com:443", false)]
+    #[case("live.example.com:443", "live.example.com", true)]
+    #[case("live.example.com:443", "live.example.com:80", false)]
     #[case("live.example.com", "live.example.com.evil.com", false)]
     #[case("live.example.com", "evil-live.example.com", false)]
     #[case("[::1]", "[::1]:4000", true)]

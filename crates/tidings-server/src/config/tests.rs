@@ -115,6 +115,12 @@ fn reads_every_section_from_a_file() {
 #[case("TIDINGS_CORS__ORIGINS", "https://a.com,https://b.com", |c: &Config| c.cors.origins.len() == 2)]
 #[case("TIDINGS_CORS__ORIGINS", r#"["https://a.com"]"#, |c: &Config| c.cors.origins.len() == 1)]
 #[case("TIDINGS_CORS__ORIGINS", "", |c: &Config| c.cors.origins.is_empty())]
+#[case("TIDINGS_HOSTS", "[::1],live.example.com", |c: &Config| c.hosts.len() == 2)]
+#[case("TIDINGS_HOSTS", r#"["LIVE.example.com"]"#, |c: &Config| c.hosts.len() == 1)]
+#[case("TIDINGS_TRUSTED_PROXIES", "127.0.0.1,10.0.0.0/8", |c: &Config| c.trusted_proxies.len() == 2)]
+#[case("TIDINGS_ADMIN_LISTEN", "[::1]:4001,127.0.0.1:4001", |c: &Config| c.admin_listen.len() == 2)]
+#[case("TIDINGS_LIMITS__SSE__LIMIT", "7", |c: &Config| c.limits.sse.limit == 7 && c.limits.sse.window_secs == 60)]
+#[case("TIDINGS_LIMITS__POLLING__WINDOW_SECS", "7", |c: &Config| c.limits.polling.limit == 60)]
 #[case("TIDINGS_LISTEN", "[::1]:4001", |c: &Config| c.listen[0].port() == 4001)]
 #[case(
     "TIDINGS_KEYS",
@@ -467,6 +473,40 @@ fn keeps_what_is_given_in_dev_even_if_weak() {
     let config = load(&given).unwrap();
     assert_eq!(config.tokens.secret.unwrap().expose(), "weak");
     assert_eq!(config.api_key.unwrap().expose(), "tk_weak");
+}
+
+#[test]
+fn loosens_in_dev_the_limits_that_are_not_set() {
+    let limits = |given: &Given<'_>| {
+        let limits = load(given).unwrap().limits;
+        [limits.sse.limit, limits.polling.limit, limits.auth_failures.limit]
+    };
+    let file = "[limits]\nsse = { window_secs = 10 }\npolling = { limit = 60 }";
+    let environment = [("TIDINGS_LIMITS__AUTH_FAILURES__LIMIT", "3")];
+    let mut given = Given { dev: true, ..Given::default() };
+    assert_eq!(limits(&given), [1000, 1000, 1000]);
+    given = Given { file, environment: &environment, ..given };
+    assert_eq!(limits(&given), [1000, 60, 3]);
+    given.dev = false;
+    assert_eq!(limits(&given), [5, 60, 3]);
+}
+
+#[rstest]
+#[case("0.0.0.0:4001", "", false)]
+#[case("[::ffff:127.0.0.1]:4001", "", false)]
+#[case("127.0.0.1:4001", "", true)]
+#[case("[::1]:4001", "", true)]
+#[case("0.0.0.0:4001", "[tls]\ncert = \"c\"\nkey = \"k\"", true)]
+fn serves_operators_beyond_this_machine_with_tls_only(
+    #[case] address: &str,
+    #[case] tls: &str,
+    #[case] allowed: bool,
+) {
+    let file = format!("admin_listen = [\"{address}\"]\n{tls}");
+    let mut given = Given { file: &file, ..Given::default() };
+    assert_eq!(load(&given).is_ok(), allowed);
+    given.dev = true;
+    assert_eq!(load(&given).is_ok(), allowed && tls.is_empty());
 }
 
 #[rstest]

@@ -55,14 +55,19 @@ impl Taken {
 
     fn refusal(&self) -> Problem {
         let Self { name, window_secs, verdict } = self;
-        Problem::rate_limited(format!(
+        self.refusal_with(format!(
             "limits.{name} is {} in {window_secs} seconds; wait for {} seconds.",
             verdict.limit,
             verdict.reset_secs()
         ))
-        .with(POLICY, self.policy())
-        .with(REST, self.rest())
-        .retry_after(u32::try_from(verdict.reset_secs()).unwrap_or(u32::MAX))
+    }
+
+    fn refusal_with(&self, detail: String) -> Problem {
+        let retry_after_secs = u32::try_from(self.verdict.reset_secs()).unwrap_or(u32::MAX);
+        Problem::rate_limited(detail)
+            .with(POLICY, self.policy())
+            .with(REST, self.rest())
+            .retry_after(retry_after_secs)
     }
 
     fn policy(&self) -> HeaderValue {
@@ -98,12 +103,11 @@ pub(super) fn failed(hub: &Hub, settings: &Settings, address: IpAddr, why: Probl
     if verdict.is_allowed {
         return why;
     }
-    Problem::rate_limited(format!(
+    Taken { name: "auth-failures", window_secs: rate.window_secs, verdict }.refusal_with(format!(
         "This address has failed to prove who it is more than {} times in {} seconds; wait for {} \
          seconds.",
         rate.limit,
         rate.window_secs,
         verdict.reset_secs()
     ))
-    .retry_after(u32::try_from(verdict.reset_secs()).unwrap_or(u32::MAX))
 }

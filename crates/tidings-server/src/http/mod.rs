@@ -156,19 +156,29 @@ where
 /// server, or that a page elsewhere has sent with somebody's cookie; and adds what every answer
 /// carries: a URL may hold a token, so it is never sent on as a referrer.
 async fn harden(State(hub): State<Shared>, request: Request, next: Next) -> Response {
-    let judged = unambiguous(&request).and_then(|()| {
-        let config = &hub.settings().config;
-        site::allow_host(config, request.uri(), request.headers())?;
-        site::allow_origin(config, request.method(), request.headers())
-    });
-    let mut response = match judged {
-        Ok(()) => next.run(request).await,
+    let mut response = match unambiguous(&request) {
+        Ok(()) => {
+            let judged = is_for_us(&hub.settings().config, &request);
+            match judged {
+                Ok(()) => next.run(request).await,
+                Err(problem) => {
+                    let (parts, mut body) = request.into_parts();
+                    body::discard(&mut body, &parts.headers).await;
+                    problem.into_response()
+                }
+            }
+        }
         Err(problem) => problem.into_response(),
     };
     let headers = response.headers_mut();
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+fn is_for_us(config: &Config, request: &Request) -> Result<(), Problem> {
+    site::allow_host(config, request.uri(), request.headers())?;
+    site::allow_origin(config, request.method(), request.headers())
 }
 
 /// RFC 9112, 3.2 and 6.1: one host, and a body that ends in one way. The parser has seen to the

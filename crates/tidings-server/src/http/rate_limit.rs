@@ -15,14 +15,12 @@ use super::problem::Problem;
 use super::sse::Peer;
 use super::{Shared, body, json, who};
 use crate::config::Scope;
-use crate::limits::{Quota, Subject};
+use crate::limits::{LIMIT_MAX, Quota, Subject};
 
 /// Bytes in the body.
 const BODY_BYTES_MAX: usize = 4096;
 /// Bytes in the limit's name, and in whom it counts.
 const NAME_BYTES_MAX: usize = 128;
-/// Uses that a limit may have, as each is remembered.
-const LIMIT_MAX: usize = 10_000;
 /// Seconds that a window may have.
 const WINDOW_SECS_MAX: u64 = 86_400;
 

@@ -12,9 +12,12 @@ pub(super) fn allow_host(config: &Config, uri: &Uri, headers: &HeaderMap) -> Res
     if config.hosts.is_empty() {
         return Ok(());
     }
-    let header = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let asked = header.or_else(|| uri.authority().map(http::uri::Authority::as_str));
-    if asked.is_some_and(|asked| config.hosts.iter().any(|host| host.is(asked))) {
+    // Where the target names a host as well as the header (HTTP/2, a request as to a proxy), both count.
+    let in_target = uri.authority().map(|authority| Some(authority.as_str()));
+    let in_header = headers.get_all(header::HOST).iter().map(|host| host.to_str().ok());
+    let mut named = in_target.into_iter().chain(in_header).peekable();
+    let is_ours = |host: &str| config.hosts.iter().any(|ours| ours.is(host));
+    if named.peek().is_some() && named.all(|host| host.is_some_and(is_ours)) {
         return Ok(());
     }
     Err(Problem::misdirected_request("This server does not answer to that host; see hosts."))

@@ -90,7 +90,6 @@ pub(super) async fn stream(
     if hub.delivery.is_leaving() {
         return Err(Problem::unavailable("This node is shutting down.", FULL_RETRY_AFTER_SECS));
     }
-    let counted = Taken::one(&hub, &settings, Endpoint::Sse, &principal, address)?;
     let user = principal.user.as_ref().map(User::id);
     let limits = &settings.config.limits;
     let admission = AdmissionBounds {
@@ -103,6 +102,8 @@ pub(super) async fn stream(
         .admission()
         .admit(user, address, admission)
         .map_err(|full| Problem::too_many_connections(full, FULL_RETRY_AFTER_SECS))?;
+    // Once there is a place: whoever waits for one must not use up what it may.
+    let counted = Taken::one(&hub, &settings, Endpoint::Sse, &principal, address)?;
     let now_ms = hub.clock.now().unix_ms;
     let bounds = StreamBounds {
         heartbeat: Duration::from_secs(streams.heartbeat_secs),

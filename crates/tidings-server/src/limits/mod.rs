@@ -11,8 +11,12 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) use address::{client_address, subnet};
+pub(crate) use window::LIMIT_MAX;
 pub(crate) use window::Verdict;
 use window::{Key, Windows};
+
+/// Subjects forgotten before others get a turn.
+const FORGOTTEN_AT_ONCE_MAX: usize = 1000;
 
 /// So many uses in any span of so long. A limit of 0 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +87,7 @@ impl Limits {
 
     /// Forgets what no window reaches back to any more.
     pub(crate) fn forget(&self, now_ms: u64) {
-        self.windows().forget(now_ms);
+        while self.windows().forget(now_ms, FORGOTTEN_AT_ONCE_MAX) {}
     }
 
     /// Eight bytes, whatever the name is. An attacker cannot choose whom to share them with.

@@ -4,7 +4,7 @@
 //! that lie in the span that ends with it. Approximations by fixed windows let twice as many through
 //! around their borders. A refused try is not a use.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::Quota;
 
@@ -14,6 +14,9 @@ pub(super) struct Key(pub(super) u64);
 
 /// Uses remembered, for each subject that may be remembered: whoever has fewer leaves room for others.
 const USES_PER_KEY: usize = 16;
+/// The highest limit there may be. So many of a subject's uses decide any limit and any window, and no
+/// more of them are kept.
+pub(crate) const LIMIT_MAX: usize = 10_000;
 
 /// What came of asking for one more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +46,13 @@ pub(super) struct Windows {
     subjects: HashMap<Key, Uses>,
     /// Who was looked at longest ago comes first.
     recency: BTreeMap<u64, Key>,
+    /// Whose last use is needed for the shortest time comes first.
+    ends: BTreeSet<(u64, Key)>,
     looks: u64,
     /// Uses remembered in all.
     uses: usize,
+    /// The latest time that was told.
+    now_ms: u64,
 }
 
 #[derive(Debug, Default)]
@@ -58,24 +65,32 @@ struct Uses {
 }
 
 impl Windows {
-    /// Takes one use, if one is left. Beyond `keys_max` subjects those not looked at for longest are
-    /// forgotten: they may then use their limit once more than they should.
+    /// Takes one use, if one is left. Beyond `keys_max` subjects those go first whose uses are not
+    /// needed any more, then those not looked at for longest: they may use their limit anew.
+    ///
+    /// Of two who read the clock before it is their turn, the later may come first. The other then
+    /// counts as of the later time, or the uses would not be in order.
     pub(super) fn take(&mut self, key: Key, quota: Quota, keys_max: usize, now_ms: u64) -> Verdict {
+        self.now_ms = self.now_ms.max(now_ms);
+        let now_ms = self.now_ms;
         self.looks += 1;
         let uses = self.subjects.entry(key).or_default();
         self.recency.remove(&uses.looked_at);
         uses.looked_at = self.looks;
         self.recency.insert(self.looks, key);
+        self.ends.remove(&(uses.end_ms(), key));
+        self.uses -= uses.at_ms.len();
 
         uses.keep_ms = uses.keep_ms.max(quota.window_ms);
-        self.uses -= uses.forget(now_ms);
+        uses.forget(now_ms);
         let mut verdict = uses.verdict(quota, now_ms);
         if verdict.is_allowed {
-            uses.at_ms.push_back(now_ms);
-            self.uses += 1;
+            uses.add(now_ms);
             verdict.remaining -= 1;
             verdict.reset_ms = uses.reset_ms(quota, now_ms);
         }
+        self.uses += uses.at_ms.len();
+        self.ends.insert((uses.end_ms(), key));
         self.make_room(key, keys_max);
         verdict
     }
@@ -83,46 +98,69 @@ impl Windows {
     /// The verdict on one more, without taking it.
     #[cfg(test)]
     pub(super) fn peek(&self, key: Key, quota: Quota, now_ms: u64) -> Verdict {
+        let now_ms = self.now_ms.max(now_ms);
         self.subjects.get(&key).unwrap_or(&Uses::default()).verdict(quota, now_ms)
     }
 
-    /// Forgets those at whom nobody has looked for as long as their uses are needed.
-    pub(super) fn forget(&mut self, now_ms: u64) {
-        while let Some((_, &key)) = self.recency.first_key_value() {
-            let uses = self.subjects.get_mut(&key).expect("who is in one is in both");
-            self.uses -= uses.forget(now_ms);
-            if !uses.at_ms.is_empty() {
-                return;
-            }
-            self.remove_oldest();
+    /// Forgets subjects whose uses are not needed any more, so many at the most. Whether there may be
+    /// more of them.
+    pub(super) fn forget(&mut self, now_ms: u64, at_once_max: usize) -> bool {
+        self.now_ms = self.now_ms.max(now_ms);
+        for _ in 0..at_once_max {
+            let Some(key) = self.over() else { return false };
+            self.remove(key);
         }
+        true
+    }
+
+    /// One whose uses are not needed any more.
+    fn over(&self) -> Option<Key> {
+        let &(end_ms, key) = self.ends.first()?;
+        (end_ms <= self.now_ms).then_some(key)
     }
 
     fn make_room(&mut self, spared: Key, keys_max: usize) {
         let uses_max = keys_max.saturating_mul(USES_PER_KEY);
         while self.subjects.len() > keys_max || self.uses > uses_max {
-            match self.recency.first_key_value() {
-                Some((_, &key)) if key != spared => self.remove_oldest(),
+            let oldest = self.recency.first_key_value().map(|(_, &key)| key);
+            match self.over().or(oldest) {
+                Some(key) if key != spared => self.remove(key),
                 _ => return,
             }
         }
     }
 
-    fn remove_oldest(&mut self) {
-        if let Some((_, key)) = self.recency.pop_first()
-            && let Some(uses) = self.subjects.remove(&key)
-        {
+    fn remove(&mut self, key: Key) {
+        if let Some(uses) = self.subjects.remove(&key) {
+            self.recency.remove(&uses.looked_at);
+            self.ends.remove(&(uses.end_ms(), key));
             self.uses -= uses.at_ms.len();
         }
     }
 }
 
 impl Uses {
-    /// Drops those that no window reaches back to; returns how many.
-    fn forget(&mut self, now_ms: u64) -> usize {
+    /// When none is needed any more.
+    fn end_ms(&self) -> u64 {
+        self.at_ms.back().map_or(0, |at_ms| at_ms + self.keep_ms)
+    }
+
+    fn add(&mut self, now_ms: u64) {
+        if self.at_ms.len() == LIMIT_MAX {
+            // One that is in no window, or there would have been none left.
+            self.at_ms.pop_front();
+        }
+        self.at_ms.push_back(now_ms);
+    }
+
+    /// Drops those that no window reaches back to, and the memory they took: a subject would keep what
+    /// it needed once, and nobody counts that.
+    fn forget(&mut self, now_ms: u64) {
         let gone = self.at_ms.partition_point(|at_ms| at_ms + self.keep_ms <= now_ms);
         self.at_ms.drain(..gone);
-        gone
+        if self.at_ms.capacity() > 4 * (self.at_ms.len() + 1) {
+            self.at_ms.shrink_to(2 * (self.at_ms.len() + 1));
+        }
     }
 
     fn verdict(&self, quota: Quota, now_ms: u64) -> Verdict {
@@ -196,8 +234,54 @@ mod tests {
             assert_eq!(windows.recency.len(), windows.subjects.len());
         }
         assert!(windows.subjects.contains_key(&KEY));
-        windows.forget(1_000_000);
+        assert!(windows.forget(1_000_000, 1) && !windows.forget(1_000_000, 100));
         assert!(windows.subjects.is_empty() && windows.recency.is_empty() && windows.uses == 0);
+        assert!(windows.ends.is_empty());
+    }
+
+    #[test]
+    fn what_is_over_goes_before_what_was_looked_at_longest_ago() {
+        let mut windows = Windows::default();
+        let day = Quota { limit: 1, window_ms: 86_400_000 };
+        let second = Quota { limit: 1, window_ms: 1000 };
+        windows.take(KEY, day, 10, 0);
+        // Many more than there is room for, while the one that lasts is looked at no more.
+        for number in 100..1100 {
+            windows.take(Key(number), second, 10, 1000 * number);
+            assert!(windows.subjects.len() <= 10);
+        }
+        assert!(!windows.take(KEY, day, 10, 2_000_000).is_allowed);
+        // Nor does it keep others from being forgotten.
+        windows.forget(3_000_000, 100);
+        assert_eq!(windows.subjects.len(), 1);
+    }
+
+    #[test]
+    fn one_subject_keeps_no_more_than_the_highest_limit_and_gives_memory_back() {
+        let mut windows = Windows::default();
+        // A long window once, and from then on a short one, as often as can be.
+        windows.take(KEY, Quota { limit: LIMIT_MAX, window_ms: 86_400_000 }, 1000, 0);
+        let often = Quota { limit: LIMIT_MAX, window_ms: 1000 };
+        for number in 0..100_000 {
+            assert!(windows.take(KEY, often, 1000, number).is_allowed);
+        }
+        assert_eq!(windows.uses, LIMIT_MAX);
+        assert!(windows.subjects[&KEY].at_ms.capacity() <= 2 * LIMIT_MAX);
+        windows.take(KEY, often, 1000, 86_400_000 + 100_000);
+        assert_eq!(windows.uses, 1);
+        assert!(windows.subjects[&KEY].at_ms.capacity() < 16);
+    }
+
+    #[test]
+    fn whoever_comes_late_with_an_earlier_time_counts_as_of_the_later() {
+        let mut windows = Windows::default();
+        let two = Quota { limit: 2, window_ms: 1000 };
+        assert!(windows.take(KEY, two, 10, 101).is_allowed);
+        assert!(windows.take(KEY, two, 10, 100).is_allowed);
+        for now_ms in 99..1101 {
+            assert!(!windows.take(KEY, two, 10, now_ms).is_allowed, "{now_ms}");
+        }
+        assert!(windows.take(KEY, two, 10, 1101).is_allowed);
     }
 
     /// Every use that was allowed, and nothing else: the definition.

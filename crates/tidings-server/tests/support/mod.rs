@@ -53,6 +53,11 @@ impl Server {
     /// Starts a `serve` command that was prepared elsewhere.
     pub fn spawn(mut command: Command) -> Self {
         lift_rate_limits(&mut command);
+        Self::spawn_with_limits(command)
+    }
+
+    /// The same, with whatever limits it has by itself.
+    pub fn spawn_with_limits(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
