@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZero;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,10 +20,10 @@ use tracing::{error, info, warn};
 use crate::accept::{Acceptor, Timeouts};
 use crate::broker::{Broker, IdempotencyBounds, Memory};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigSource};
+use crate::config::{Config, ConfigSource, LegacyUserId};
 use crate::delivery::{Delivery, SharedLog};
 use crate::http::{Hub, Settings, router};
-use crate::identity::Authenticator;
+use crate::identity::{Authenticator, KEY_SET_REFRESH_SECS, LoadError};
 use crate::tls::Tls;
 
 /// How often what has outlived its time is dropped.
@@ -62,6 +63,7 @@ pub(crate) async fn serve(config: Config, source: ConfigSource) -> anyhow::Resul
         tasks.spawn(acceptor.clone().run(listener, Arc::clone(&connections)));
     }
     tasks.spawn(expire(Arc::clone(&hub)));
+    tasks.spawn(refresh_keys(Arc::clone(&hub)));
 
     let patient = loop {
         match signals.next().await {
@@ -131,8 +133,9 @@ fn build(config: Config) -> anyhow::Result<Arc<Hub>> {
             Broker::Memory(Memory::new(log, idempotency, clock, announce))
         }
     };
-    let settings = ArcSwap::from_pointee(settings(config));
-    Ok(Arc::new(Hub { settings, broker, delivery, clock }))
+    let settings = ArcSwap::from_pointee(settings(config, None)?);
+    let insecure_user_ids = AtomicU64::new(0);
+    Ok(Arc::new(Hub { settings, broker, delivery, clock, insecure_user_ids }))
 }
 
 fn timeouts(config: &Config) -> Timeouts {
@@ -149,9 +152,14 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-fn settings(config: Config) -> Settings {
-    let authenticator = Authenticator::new(&config);
-    Settings { config, authenticator }
+fn settings(config: Config, previous: Option<&Settings>) -> Result<Settings, LoadError> {
+    let known = previous.map(|settings| &settings.authenticator);
+    let authenticator = Authenticator::load(&config, known)?;
+    if config.auth.legacy_user_id == LegacyUserId::Insecure {
+        let remote = config.auth.legacy_user_id_remote;
+        warn!(remote, "auth.legacy_user_id is \"insecure\": anyone can claim to be anyone");
+    }
+    Ok(Settings { config, authenticator })
 }
 
 async fn bind(addresses: &[SocketAddr]) -> anyhow::Result<Vec<(TcpListener, SocketAddr)>> {
@@ -175,6 +183,16 @@ async fn expire(hub: Arc<Hub>) {
     }
 }
 
+/// Fetches the public keys of the tokens' issuer at the start, and again and again.
+async fn refresh_keys(hub: Arc<Hub>) {
+    let mut ticks = interval(Duration::from_secs(KEY_SET_REFRESH_SECS));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        hub.settings.load_full().authenticator.refresh_keys().await;
+    }
+}
+
 /// All of the new settings, or none.
 fn reload(
     hub: &Hub,
@@ -190,18 +208,27 @@ fn reload(
             return;
         }
     };
+    // Settings whose files cannot be read must leave the certificate as it is too.
+    let settings = match settings(config, Some(&hub.settings.load())) {
+        Ok(settings) => settings,
+        Err(error) => {
+            error!("not reloaded, the old settings stay: {error}");
+            return;
+        }
+    };
+    let config = &settings.config;
     if let Some(tls) = tls
         && let Err(error) = tls.reload(&config.tls)
     {
         error!("not reloaded, the old settings stay: {error:#}");
         return;
     }
-    let waiting = started_with.needs_restart(&config);
+    let waiting = started_with.needs_restart(config);
     if !waiting.is_empty() {
         warn!(settings = waiting.join(", "), "changed, but only a restart takes these over");
     }
-    accepting.store(Arc::new(timeouts(&config)));
-    hub.settings.store(Arc::new(settings(config)));
+    accepting.store(Arc::new(timeouts(config)));
+    hub.settings.store(Arc::new(settings));
     info!("reloaded");
 }
 

@@ -13,9 +13,11 @@ mod problem;
 mod publish;
 mod query;
 mod sse;
+mod tokens;
 mod who;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::{ArcSwap, Guard};
 use axum::Router;
@@ -39,6 +41,8 @@ pub(crate) struct Hub {
     pub(crate) broker: Broker,
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) clock: Clock,
+    /// Requests that were let in for nothing but a `userId` parameter.
+    pub(crate) insecure_user_ids: AtomicU64,
 }
 
 /// What a reload may change, swapped as one.
@@ -64,6 +68,7 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
     let routes = Router::new()
         .route("/api/sse", get(sse::stream))
         .route("/api/polling", get(polling::poll))
+        .route("/api/sse/token", post(tokens::mint))
         .route("/api/events", post(publish::publish))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
@@ -15,7 +16,7 @@ use utoipa::ToSchema;
 
 use super::problem::Problem;
 use super::query::SubscriberQuery;
-use super::{Hub, Shared, json, who};
+use super::{Hub, Peer, Shared, json, who};
 use crate::delivery::gap_json;
 use crate::identity::User;
 
@@ -95,6 +96,7 @@ impl<'a> PolledEvent<'a> {
         ("topic" = Option<Vec<String>>, Query, description = "As on the stream."),
         ("types" = Option<String>, Query, description = "As on the stream."),
         ("token" = Option<String>, Query, description = "As on the stream."),
+        ("userId" = Option<String>, Query, description = "As on the stream."),
         ("rewind" = Option<String>, Query, description = "As on the stream."),
     ),
     responses(
@@ -103,19 +105,22 @@ impl<'a> PolledEvent<'a> {
         (status = 400, description = "`invalid-topic`, `invalid-cursor`, `invalid-query`, `too-many-topics`, `ambiguous-credentials`", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "`unauthenticated`, `token-expired`", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden-topic`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("token" = []), ("queryToken" = []), ("apiKey" = [])))]
+    security(("token" = []), ("queryToken" = []), ("cookieToken" = []), ("session" = []), ("apiKey" = [])))]
 pub(super) async fn poll(
     State(hub): State<Shared>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    Extension(Peer(peer)): Extension<Peer>,
 ) -> Result<Response, Problem> {
     let query = uri.query().unwrap_or_default();
-    let token = who::query_token(query)?;
+    let (token, user_id) = (who::query_token(query)?, who::query_user_id(query)?);
     let (principal, topics_max) = {
-        let settings = hub.settings();
-        let principal = who::authenticate(&hub, &settings, &headers, token.as_deref())?;
+        let settings = hub.settings.load_full();
+        let offered = who::Offered::of_subscriber(token.as_deref(), user_id.as_deref());
+        let principal = who::authenticate(&hub, &settings, &headers, peer, offered).await?;
         (principal, settings.config.streams.topics_per_subscriber_max)
     };
     let query = SubscriberQuery::parse(query)?;
@@ -133,10 +138,14 @@ pub(super) async fn poll(
     if let Some(etag) = found.unchanged(start, &headers) {
         let no_store = HeaderValue::from_static(CACHE_CONTROL);
         let headers = [(header::ETAG, etag), (header::CACHE_CONTROL, no_store)];
-        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+        let mut response = (StatusCode::NOT_MODIFIED, headers).into_response();
+        who::warn_in(&mut response, &principal);
+        return Ok(response);
     }
     let user = principal.user.as_ref().map(User::id);
-    Ok(found.answer(&hub, user, !wait.is_zero()))
+    let mut response = found.answer(&hub, user, !wait.is_zero());
+    who::warn_in(&mut response, &principal);
+    Ok(response)
 }
 
 /// What a poll found in the log.

@@ -4,10 +4,12 @@
 //! principal may publish, and all valid ones into the broker. One event's fault is its own.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
@@ -20,7 +22,7 @@ use utoipa::ToSchema;
 use super::body::{self, MediaType};
 use super::problem::Problem;
 use super::query::quoted;
-use super::{Hub, Shared, json, who};
+use super::{Hub, Peer, Shared, json, who};
 use crate::broker::{Fingerprint, IdempotencyKey, Outcome, Publication};
 use crate::identity::{Principal, user_topic};
 
@@ -118,9 +120,10 @@ pub(super) struct PublishResults {
 pub(super) async fn publish(
     State(hub): State<Shared>,
     headers: HeaderMap,
+    Extension(Peer(peer)): Extension<Peer>,
     mut body: Body,
 ) -> Result<Response, Problem> {
-    let answer = publish_body(&hub, &headers, &mut body).await;
+    let answer = publish_body(&hub, &headers, peer, &mut body).await;
     if answer.is_err() {
         body::discard(&mut body, &headers).await;
     }
@@ -130,12 +133,15 @@ pub(super) async fn publish(
 async fn publish_body(
     hub: &Hub,
     headers: &HeaderMap,
+    peer: SocketAddr,
     body: &mut Body,
 ) -> Result<Response, Problem> {
     let (principal, bounds) = {
-        let settings = hub.settings();
+        let settings = hub.settings.load_full();
         let config = &settings.config;
-        let principal = who::authenticate(hub, &settings, headers, None)?;
+        // No cookie publishes: it would go along with a form on anybody's page.
+        let offered = who::Offered::default();
+        let principal = who::authenticate(hub, &settings, headers, peer, offered).await?;
         let bounds = Bounds {
             event_bytes_max: config.event_bytes_max,
             batch_events_max: config.batch_events_max,

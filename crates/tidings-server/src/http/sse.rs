@@ -15,7 +15,7 @@ use super::{Shared, who};
 use crate::delivery::{
     AdmissionBounds, Introduction, OpenStream, StreamBounds, Subscriber, stream_body,
 };
-use crate::identity::User;
+use crate::identity::{Principal, User};
 
 /// Put into every request: the address at the other end of its connection.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +48,7 @@ const FULL_RETRY_AFTER_SECS: u32 = 5;
         ("topic" = Option<Vec<String>>, Query, description = "Topics or patterns; repeat the parameter. Without one: `user/{id}` and `broadcast`."),
         ("types" = Option<String>, Query, description = "Only these event types, separated by commas."),
         ("token" = Option<String>, Query, description = "A token, for clients that cannot send a header."),
+        ("userId" = Option<String>, Query, description = "The user, where the server believes a bare claim (`auth.legacy_user_id`)."),
         ("lastEventId" = Option<String>, Query, description = "The cursor to resume after. The header goes before it."),
         ("Last-Event-ID" = Option<String>, Header, description = "The cursor to resume after."),
         ("rewind" = Option<String>, Query, description = "Without a cursor, where to start: a count, a duration such as `5m`, or `all`."),
@@ -60,7 +61,7 @@ const FULL_RETRY_AFTER_SECS: u32 = 5;
         (status = 429, description = "`too-many-connections`: of the user or from the address", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `too-many-connections`: on the node", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("token" = []), ("queryToken" = []), ("apiKey" = [])))]
+    security(("token" = []), ("queryToken" = []), ("cookieToken" = []), ("session" = []), ("apiKey" = [])))]
 pub(super) async fn stream(
     State(hub): State<Shared>,
     method: Method,
@@ -69,10 +70,11 @@ pub(super) async fn stream(
     Extension(Peer(peer)): Extension<Peer>,
     own_socket: Option<Extension<OwnSocket>>,
 ) -> Result<Response, Problem> {
-    let settings = hub.settings();
+    let settings = hub.settings.load_full();
     let query = uri.query().unwrap_or_default();
-    let token = who::query_token(query)?;
-    let principal = who::authenticate(&hub, &settings, &headers, token.as_deref())?;
+    let (token, user_id) = (who::query_token(query)?, who::query_user_id(query)?);
+    let offered = who::Offered::of_subscriber(token.as_deref(), user_id.as_deref());
+    let principal = who::authenticate(&hub, &settings, &headers, peer, offered).await?;
     let query = SubscriberQuery::parse(query)?;
     let streams = &settings.config.streams;
     let selection =
@@ -80,7 +82,7 @@ pub(super) async fn stream(
     who::allow_selection(&principal, &selection)?;
     let start = query.start(&headers)?;
     if method == Method::HEAD {
-        return Ok(answer(Body::empty()));
+        return Ok(answer(&principal, Body::empty()));
     }
     if hub.delivery.is_leaving() {
         return Err(Problem::unavailable("This node is shutting down.", FULL_RETRY_AFTER_SECS));
@@ -115,13 +117,15 @@ pub(super) async fn stream(
     let stream = OpenStream::new(log, reservation, selection, start, bounds, introduction);
     if let Some(Extension(own_socket)) = own_socket {
         own_socket.accept(stream);
-        return Ok(answer(Body::empty()));
+        return Ok(answer(&principal, Body::empty()));
     }
-    Ok(answer(Body::new(stream_body(Subscriber::new(&hub.delivery, stream)))))
+    let body = Body::new(stream_body(Subscriber::new(&hub.delivery, stream)));
+    Ok(answer(&principal, body))
 }
 
-fn answer(body: Body) -> Response {
+fn answer(principal: &Principal, body: Body) -> Response {
     let mut response = body.into_response();
+    who::warn_in(&mut response, principal);
     let headers = response.headers_mut();
     headers
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));

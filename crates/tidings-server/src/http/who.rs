@@ -1,30 +1,108 @@
 //! Who a request acts as: takes the credentials out of it, and turns a refusal into a problem.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 
+use axum::response::Response;
 use http::{HeaderMap, HeaderValue, header};
 use tidings_hub::Selection;
+use tracing::warn;
 
 use super::problem::Problem;
 use super::{Hub, Settings};
-use crate::identity::{AuthError, Credentials, Principal};
+use crate::identity::{AuthError, Cookies, Credentials, Method, Principal};
 
-/// Proves who a request acts as. A token in the query is only looked at where it is promised.
-pub(super) fn authenticate(
+/// The cookie that a token may be in, on the two subscriber endpoints.
+const TOKEN_COOKIE: &str = "tidings_token";
+/// When to come back after whoever knows who one is did not answer.
+const UNAVAILABLE_RETRY_AFTER_SECS: u32 = 5;
+
+/// Where credentials may be in a request: each route looks only where it is promised.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Offered<'a> {
+    /// The `token` of the query.
+    pub(super) query_token: Option<&'a str>,
+    /// The `userId` of the query.
+    pub(super) query_user_id: Option<&'a str>,
+    /// Whether the cookie `tidings_token` is looked at.
+    pub(super) cookie_token: bool,
+    /// Whether the application's sessions are looked at.
+    pub(super) sessions: bool,
+}
+
+impl<'a> Offered<'a> {
+    /// What whoever subscribes may come with: all there is.
+    pub(super) fn of_subscriber(
+        query_token: Option<&'a str>,
+        query_user_id: Option<&'a str>,
+    ) -> Self {
+        Self { query_token, query_user_id, cookie_token: true, sessions: true }
+    }
+}
+
+/// Proves who a request acts as.
+pub(super) async fn authenticate(
     hub: &Hub,
     settings: &Settings,
     headers: &HeaderMap,
-    query_token: Option<&str>,
+    peer: SocketAddr,
+    offered: Offered<'_>,
 ) -> Result<Principal, Problem> {
     let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
+    let authorization = authorizations.next().map(HeaderValue::as_bytes);
+    let mut repeated = authorizations.next().is_some();
+
+    let cookies = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+    let cookies = Cookies::parse(cookies);
+    let mut cookie_token = None;
+    // Not looked at beside what is stronger, so that a stray cookie stands in nobody's way.
+    if offered.cookie_token && authorization.is_none() && offered.query_token.is_none() {
+        match cookies.one(TOKEN_COOKIE) {
+            Ok(token) => cookie_token = token,
+            Err(_) => repeated = true,
+        }
+    }
+    let names = settings.authenticator.session_headers();
+    let session_headers: Vec<_> = names
+        .iter()
+        .flat_map(|name| headers.get_all(*name).iter().map(|value| (*name, value.as_bytes())))
+        .collect();
+
     let credentials = Credentials {
-        authorization: authorizations.next().map(HeaderValue::as_bytes),
-        query_token,
-        cookie_token: None,
-        repeated: authorizations.next().is_some(),
+        authorization,
+        query_token: offered.query_token,
+        cookie_token,
+        cookies: offered.sessions.then_some(&cookies),
+        headers: &session_headers,
+        user_id: offered.query_user_id,
+        is_remote: !peer.ip().to_canonical().is_loopback() || was_handed_on(headers),
+        repeated,
     };
     let now_ms = hub.clock.now().unix_ms;
-    settings.authenticator.authenticate(&credentials, now_ms).map_err(|error| refusal(&error))
+    let principal = settings.authenticator.authenticate(&credentials, now_ms).await;
+    let principal = principal.map_err(|error| refusal(&error))?;
+    if principal.method == Method::UserId {
+        hub.insecure_user_ids.fetch_add(1, Ordering::Relaxed);
+        let user = principal.user.as_ref().map(crate::identity::User::id);
+        warn!(user, "a userId parameter was believed: anyone can claim to be anyone");
+    }
+    Ok(principal)
+}
+
+/// Whether somebody in between says that the request is not their own.
+fn was_handed_on(headers: &HeaderMap) -> bool {
+    ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"]
+        .iter()
+        .any(|name| headers.contains_key(*name))
+}
+
+/// Says in an answer what is weak about how its reader was let in.
+pub(super) fn warn_in(response: &mut Response, principal: &Principal) {
+    if principal.method == Method::UserId {
+        let warning = HeaderValue::from_static("insecure-user-id");
+        response.headers_mut().insert("tidings-warning", warning);
+    }
 }
 
 fn refusal(error: &AuthError) -> Problem {
@@ -33,21 +111,32 @@ fn refusal(error: &AuthError) -> Problem {
     if let Some(first) = detail.get(..1) {
         detail = format!("{}{}.", first.to_uppercase(), &detail[1..]);
     }
-    match error {
-        AuthError::Ambiguous => Problem::ambiguous_credentials(detail),
-        other => Problem::unauthenticated(other.code(), detail, *other != AuthError::Missing),
+    match error.code() {
+        "ambiguous-credentials" => Problem::ambiguous_credentials(detail),
+        "unavailable" => Problem::unavailable(detail, UNAVAILABLE_RETRY_AFTER_SECS),
+        code => Problem::unauthenticated(code, detail, error.was_offered()),
     }
 }
 
 /// The token in a query, before anything else of the query is looked at: whoever cannot prove who
 /// it is learns nothing about the rest.
 pub(super) fn query_token(query: &str) -> Result<Option<Cow<'_, str>>, Problem> {
-    let mut tokens = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "token");
-    let token = tokens.next().map(|(_, token)| token);
-    if tokens.next().is_some() {
-        return Err(Problem::ambiguous_credentials("Send one 'token'."));
+    one_of(query, "token")
+}
+
+/// The user that a query claims to be from.
+pub(super) fn query_user_id(query: &str) -> Result<Option<Cow<'_, str>>, Problem> {
+    one_of(query, "userId")
+}
+
+fn one_of<'a>(query: &'a str, name: &str) -> Result<Option<Cow<'a, str>>, Problem> {
+    let mut values =
+        form_urlencoded::parse(query.as_bytes()).filter(|(other, _)| other.as_ref() == name);
+    let value = values.next().map(|(_, value)| value);
+    if values.next().is_some() {
+        return Err(Problem::ambiguous_credentials(format!("Send one '{name}'.")));
     }
-    Ok(token)
+    Ok(value)
 }
 
 /// Lets a principal subscribe to what it selects, or names the first topic it may not have.

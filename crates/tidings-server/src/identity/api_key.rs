@@ -74,7 +74,9 @@ fn principal(name: &str, scopes: &[Scope], nobodys_topics: &[Pattern]) -> Princi
         sid: None,
         role: None,
         meta: None,
+        issued_at_ms: None,
         connect_until_ms: None,
         until_ms: None,
+        session: None,
     }
 }
