@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZero;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,14 +20,16 @@ use tracing::{error, info, warn};
 use crate::accept::{Acceptor, Timeouts};
 use crate::broker::{Broker, IdempotencyBounds, Memory};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigSource};
-use crate::delivery::{Delivery, SharedLog};
+use crate::config::{Config, ConfigSource, LegacyUserId};
+use crate::delivery::{ConnectionId, Delivery, SharedLog, Target};
 use crate::http::{Hub, Settings, Surface, router};
-use crate::identity::Authenticator;
+use crate::identity::{Authenticator, KEY_SET_REFRESH_SECS, LiveSessions, LoadError};
 use crate::limits::Limits;
 use crate::revocations::Revocations;
 use crate::tls::Tls;
 
+/// How often it is seen which sessions of open streams are to be asked for again.
+const RECHECK_EVERY: Duration = Duration::from_secs(1);
 /// How often what has outlived its time is dropped.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 /// Topics that hold nothing any more but are remembered for the gap they would be.
@@ -73,6 +76,8 @@ pub(crate) async fn serve(config: Config, source: ConfigSource) -> anyhow::Resul
         tasks.spawn(admin.clone().run(listener, Arc::clone(&connections)));
     }
     tasks.spawn(expire(Arc::clone(&hub)));
+    tasks.spawn(refresh_keys(Arc::clone(&hub)));
+    tasks.spawn(recheck_sessions(Arc::clone(&hub)));
 
     let patient = loop {
         match signals.next().await {
@@ -144,9 +149,19 @@ fn build(config: Config) -> anyhow::Result<Arc<Hub>> {
             Broker::Memory(Memory::new(log, idempotency, clock, announce))
         }
     };
-    let settings = ArcSwap::from_pointee(settings(config));
-    let limits = Limits::default();
-    Ok(Arc::new(Hub { settings, broker, delivery, revocations, limits, clock }))
+    let settings = ArcSwap::from_pointee(settings(config, None)?);
+    let (limits, live_sessions) = (Limits::default(), LiveSessions::default());
+    let insecure_user_ids = AtomicU64::new(0);
+    Ok(Arc::new(Hub {
+        settings,
+        broker,
+        delivery,
+        revocations,
+        limits,
+        live_sessions,
+        clock,
+        insecure_user_ids,
+    }))
 }
 
 fn timeouts(config: &Config) -> Timeouts {
@@ -163,9 +178,14 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-fn settings(config: Config) -> Settings {
-    let authenticator = Authenticator::new(&config);
-    Settings { config, authenticator }
+fn settings(config: Config, previous: Option<&Settings>) -> Result<Settings, LoadError> {
+    let known = previous.map(|settings| &settings.authenticator);
+    let authenticator = Authenticator::load(&config, known)?;
+    if config.auth.legacy_user_id == LegacyUserId::Insecure {
+        let remote = config.auth.legacy_user_id_remote;
+        warn!(remote, "auth.legacy_user_id is \"insecure\": anyone can claim to be anyone");
+    }
+    Ok(Settings { config, authenticator })
 }
 
 async fn bind(addresses: &[SocketAddr]) -> anyhow::Result<Vec<(TcpListener, SocketAddr)>> {
@@ -180,6 +200,21 @@ async fn bind(addresses: &[SocketAddr]) -> anyhow::Result<Vec<(TcpListener, Sock
     Ok(listeners)
 }
 
+/// Ends the streams whose session has ended, or grants less than they hear.
+async fn recheck_sessions(hub: Arc<Hub>) {
+    let mut ticks = interval(RECHECK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let settings = hub.settings.load_full();
+        let now_ms = hub.clock.now().unix_ms;
+        for connection in hub.live_sessions.recheck(&settings.authenticator, now_ms).await {
+            let connection = ConnectionId::from_number(connection);
+            hub.delivery.close(Target::Connection(connection)).await;
+        }
+    }
+}
+
 async fn expire(hub: Arc<Hub>) {
     let mut ticks = interval(EXPIRE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -189,6 +224,16 @@ async fn expire(hub: Arc<Hub>) {
         let now = hub.clock.now();
         hub.revocations.forget(now.unix_ms);
         hub.limits.forget(now.uptime_ms);
+    }
+}
+
+/// Fetches the public keys of the tokens' issuer at the start, and again and again.
+async fn refresh_keys(hub: Arc<Hub>) {
+    let mut ticks = interval(Duration::from_secs(KEY_SET_REFRESH_SECS));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        hub.settings.load_full().authenticator.refresh_keys().await;
     }
 }
 
@@ -207,18 +252,27 @@ fn reload(
             return;
         }
     };
+    // Settings whose files cannot be read must leave the certificate as it is too.
+    let settings = match settings(config, Some(&hub.settings.load())) {
+        Ok(settings) => settings,
+        Err(error) => {
+            error!("not reloaded, the old settings stay: {error}");
+            return;
+        }
+    };
+    let config = &settings.config;
     if let Some(tls) = tls
         && let Err(error) = tls.reload(&config.tls)
     {
         error!("not reloaded, the old settings stay: {error:#}");
         return;
     }
-    let waiting = started_with.needs_restart(&config);
+    let waiting = started_with.needs_restart(config);
     if !waiting.is_empty() {
         warn!(settings = waiting.join(", "), "changed, but only a restart takes these over");
     }
-    accepting.store(Arc::new(timeouts(&config)));
-    hub.settings.store(Arc::new(settings(config)));
+    accepting.store(Arc::new(timeouts(config)));
+    hub.settings.store(Arc::new(settings));
     info!("reloaded");
 }
 

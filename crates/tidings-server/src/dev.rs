@@ -25,7 +25,7 @@ pub(crate) fn token(settings: &Settings, now_ms: u64) -> anyhow::Result<String> 
         role: None,
         sid: None,
         meta: None,
-        ttl_secs: TOKEN_TTL_SECS,
+        ttl_secs: TOKEN_TTL_SECS.min(settings.config.tokens.ttl_max_secs),
         until_secs: None,
     };
     key.mint(&request, now_ms, fastrand::u128(..)).context("minting a token")

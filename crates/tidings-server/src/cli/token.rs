@@ -1,6 +1,8 @@
-//! `tidings token`: make a token and look into one, with the secret a node has.
+//! `tidings token`: make a token and look into one, with the secret a node has, or with the private
+//! and the public keys of an issuer.
 
 use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
@@ -9,10 +11,14 @@ use tidings_hub::Pattern;
 
 use super::UsageError;
 use super::source::{ConfigArgs, random};
-use crate::config::{Flags, Secret};
+use crate::config::{Config, Flags, Secret};
 use crate::identity::{
-    Claims, TOKEN_BYTES_MAX, TokenError, TokenKey, TokenRequest, User, unverified_claims,
+    Claims, TOKEN_BYTES_MAX, TokenError, TokenKey, TokenRequest, TokenVerifier, User,
+    unverified_claims,
 };
+
+/// Bytes in the file of a private key.
+const KEY_FILE_BYTES_MAX: u64 = 65_536;
 
 /// Make tokens and look into them
 #[derive(Debug, clap::Subcommand)]
@@ -59,6 +65,13 @@ pub(crate) struct NewArgs {
     /// Seconds after which the streams it opened end
     #[arg(long, value_name = "SECS")]
     until_secs: Option<u64>,
+    /// The file with a private key to sign with in place of the secret: RSA, P-256 or Ed25519, in
+    /// PEM form (PKCS #8). The kind of key decides the algorithm
+    #[arg(long, value_name = "FILE", conflicts_with = "secret")]
+    private_key: Option<PathBuf>,
+    /// What the key set calls that key
+    #[arg(long, value_name = "ID", requires = "private_key")]
+    kid: Option<String>,
     #[command(flatten)]
     key: KeyArgs,
 }
@@ -68,6 +81,9 @@ pub(crate) struct CheckArgs {
     /// The token; `-` or nothing reads it from standard input
     #[arg(value_name = "TOKEN", default_value = "-", hide_default_value = true)]
     token: String,
+    /// A file with the issuer's public keys, a JSON Web Key Set, in place of the node's
+    #[arg(long, value_name = "FILE")]
+    jwks: Option<PathBuf>,
     #[command(flatten)]
     key: KeyArgs,
 }
@@ -98,7 +114,12 @@ fn new(args: NewArgs) -> anyhow::Result<()> {
         until_secs: args.until_secs,
     };
     let random = u128::from_be_bytes(random()?);
-    let token = match token_key(args.key)?.mint(&request, now_unix_ms()?, random) {
+    let config = config(args.key)?;
+    let key = match args.private_key {
+        Some(file) => private_key(&file, args.kid, &config)?,
+        None => TokenKey::new(&config.tokens).ok_or_else(no_key)?,
+    };
+    let token = match key.mint(&request, now_unix_ms()?, random) {
         Ok(token) => token,
         Err(TokenError::Expired) => {
             return Err(UsageError("--ttl-secs and --until-secs must be above 0".into()).into());
@@ -111,11 +132,22 @@ fn new(args: NewArgs) -> anyhow::Result<()> {
 }
 
 fn check(args: CheckArgs) -> anyhow::Result<()> {
-    let key = token_key(args.key)?;
+    let mut tokens = config(args.key)?.tokens;
+    if let Some(file) = args.jwks {
+        let file = file.to_str().context("the name of the key set's file is not UTF-8")?;
+        tokens.jwks_file = Some(file.to_owned());
+        tokens.jwks_url = None;
+    }
+    let verifier = TokenVerifier::load(&tokens, None)?;
+    if !verifier.has_keys() {
+        return Err(no_key());
+    }
     let token = if args.token == "-" { read_token()? } else { args.token };
     let token = token.trim();
     let now_ms = now_unix_ms()?;
-    let verdict = key.verify(token, now_ms);
+    // A key set at a URL is fetched, as a node would.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let verdict = runtime.block_on(verifier.verify(token, now_ms));
     let claims = unverified_claims(token);
     let mut stdout = io::stdout().lock();
     if stdout.is_terminal() {
@@ -178,13 +210,24 @@ fn relative(secs: f64, now_ms: u64) -> String {
     }
 }
 
-fn token_key(args: KeyArgs) -> anyhow::Result<TokenKey> {
+fn config(args: KeyArgs) -> anyhow::Result<Config> {
     let flags = Flags { listen: Vec::new(), token_secret: args.secret };
-    let config = args.config.source(flags, false)?.settings()?;
-    TokenKey::new(&config.tokens).ok_or_else(|| {
-        let advice = "give the node's secret in TIDINGS_TOKEN_SECRET, or its file with --config";
-        UsageError(format!("there is no secret to sign or check tokens with: {advice}")).into()
-    })
+    Ok(args.config.source(flags, false)?.settings()?)
+}
+
+fn no_key() -> anyhow::Error {
+    let advice = "give the node's secret in TIDINGS_TOKEN_SECRET, its file with --config, or keys \
+                  with --private-key and --jwks";
+    UsageError(format!("there is no key to sign or check tokens with: {advice}")).into()
+}
+
+fn private_key(file: &Path, kid: Option<String>, config: &Config) -> anyhow::Result<TokenKey> {
+    let mut pem = Vec::new();
+    std::fs::File::open(file)
+        .and_then(|opened| opened.take(KEY_FILE_BYTES_MAX).read_to_end(&mut pem))
+        .with_context(|| format!("cannot read {}", file.display()))?;
+    TokenKey::from_private_pem(&pem, kid, &config.tokens)
+        .with_context(|| format!("{} will not do", file.display()))
 }
 
 fn read_token() -> anyhow::Result<String> {

@@ -158,7 +158,14 @@ impl Config {
     /// How long a credential that is good now can be good at the most: so long a revocation has to be
     /// remembered.
     pub fn longest_life(&self) -> Duration {
-        Duration::from_hours(24)
+        /// Seconds by which the clock of whoever issued it may be ahead.
+        const CLOCK_SECS: u64 = 60;
+        let of_sessions = match self.auth.session.methods().next() {
+            Some(SessionMethod::Jwt | SessionMethod::AuthJs) => self.auth.session.age_max_secs,
+            // The application is asked again, sooner than anything expires.
+            Some(SessionMethod::Introspect) | None => 0,
+        };
+        Duration::from_secs(self.tokens.ttl_max_secs.max(of_sessions) + CLOCK_SECS)
     }
 
     /// The settings that differ in `other` and that a running node cannot take over: they wait for

@@ -9,15 +9,30 @@ use serde::{Deserialize, Serialize};
 use super::{CookieName, ForwardedHeader, HttpUrl, Secret};
 
 /// `[auth.session]`: the application's own sessions, so that its users need no token.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Session {
+    /// Seconds from now that a signed or encrypted cookie may last at the most: so long a revocation
+    /// is remembered.
+    #[schemars(range(min = 60, max = 31_536_000))]
+    pub age_max_secs: u64,
     /// Asks the application who a request comes from.
     pub introspect: Introspect,
     /// Reads a signed cookie.
     pub jwt: SessionJwt,
     /// Reads the encrypted cookies of Auth.js 5 and NextAuth 4.
     pub authjs: AuthJs,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            age_max_secs: 2_592_000,
+            introspect: Introspect::default(),
+            jwt: SessionJwt::default(),
+            authjs: AuthJs::default(),
+        }
+    }
 }
 
 /// Which method of [`Session`] is on.

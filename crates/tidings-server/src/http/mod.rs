@@ -18,9 +18,11 @@ mod rate_limit;
 mod revocations;
 mod site;
 mod sse;
+mod tokens;
 mod who;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::{ArcSwap, Guard};
 use axum::Router;
@@ -34,7 +36,7 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::Delivery;
-use crate::identity::Authenticator;
+use crate::identity::{Authenticator, LiveSessions};
 use crate::limits::Limits;
 use crate::revocations::Revocations;
 use problem::Problem;
@@ -47,7 +49,10 @@ pub(crate) struct Hub {
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) limits: Limits,
+    pub(crate) live_sessions: LiveSessions,
     pub(crate) clock: Clock,
+    /// Requests that were let in for nothing but a `userId` parameter.
+    pub(crate) insecure_user_ids: AtomicU64,
 }
 
 /// What a reload may change, swapped as one.
@@ -117,6 +122,7 @@ fn public_routes() -> Router<Shared> {
     Router::new()
         .route("/api/sse", get(sse::stream))
         .route("/api/polling", get(polling::poll))
+        .route("/api/sse/token", post(tokens::mint))
         .route("/api/events", post(publish::publish))
         .route("/api/rate-limit", post(rate_limit::take))
 }

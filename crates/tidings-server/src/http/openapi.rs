@@ -19,6 +19,7 @@ use super::json;
         super::sse::stream,
         super::polling::poll,
         super::publish::publish,
+        super::tokens::mint,
         super::rate_limit::take,
         super::revocations::revoke,
         super::admin::close_connection,
@@ -30,6 +31,7 @@ use super::json;
     tags(
         (name = "subscribe", description = "Streams and polls, on one cursor."),
         (name = "publish", description = "Events in."),
+        (name = "tokens", description = "Who may subscribe."),
         (name = "limits", description = "The hub's limiter, lent."),
         (name = "admin", description = "Who is let in, and who is connected."),
         (name = "health", description = "For load balancers and supervisors."),
@@ -58,6 +60,17 @@ impl Modify for Security {
         components.add_security_scheme(
             "queryToken",
             SecurityScheme::ApiKey(ApiKey::Query(ApiKeyValue::new("token"))),
+        );
+        components.add_security_scheme(
+            "cookieToken",
+            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("tidings_token"))),
+        );
+        let session = "The application's own session cookie; its name depends on the settings.";
+        components.add_security_scheme(
+            "session",
+            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
+                "session", session,
+            ))),
         );
     }
 }

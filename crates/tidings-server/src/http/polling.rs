@@ -17,8 +17,7 @@ use utoipa::ToSchema;
 use super::limited::Taken;
 use super::problem::Problem;
 use super::query::SubscriberQuery;
-use super::sse::Peer;
-use super::{Hub, Shared, json, who};
+use super::{Hub, Peer, Shared, json, who};
 use crate::delivery::gap_json;
 use crate::identity::User;
 use crate::limits::Endpoint;
@@ -100,6 +99,7 @@ impl<'a> PolledEvent<'a> {
         ("topic" = Option<Vec<String>>, Query, description = "As on the stream."),
         ("types" = Option<String>, Query, description = "As on the stream."),
         ("token" = Option<String>, Query, description = "As on the stream."),
+        ("userId" = Option<String>, Query, description = "As on the stream."),
         ("rewind" = Option<String>, Query, description = "As on the stream."),
     ),
     responses(
@@ -109,8 +109,9 @@ impl<'a> PolledEvent<'a> {
         (status = 401, description = "`unauthenticated`, `token-expired`, `revoked`", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden-topic`", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "`rate-limited`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("token" = []), ("queryToken" = []), ("apiKey" = [])))]
+    security(("token" = []), ("queryToken" = []), ("cookieToken" = []), ("session" = []), ("apiKey" = [])))]
 pub(super) async fn poll(
     State(hub): State<Shared>,
     method: Method,
@@ -119,9 +120,9 @@ pub(super) async fn poll(
     Extension(Peer(peer)): Extension<Peer>,
 ) -> Result<Response, Problem> {
     let query = uri.query().unwrap_or_default();
-    let token = who::query_token(query)?;
+    let (token, user_id) = (who::query_token(query)?, who::query_user_id(query)?);
     let settings = hub.settings.load_full();
-    let asked = who::Asked { headers: &headers, peer, query_token: token.as_deref() };
+    let asked = who::Asked::of_subscriber(&headers, peer, token.as_deref(), user_id.as_deref());
     let principal = who::authenticate(&hub, &settings, asked).await?;
     let topics_max = settings.config.streams.topics_per_subscriber_max;
     let query = SubscriberQuery::parse(query)?;
@@ -152,6 +153,7 @@ pub(super) async fn poll(
     if let Some(counted) = counted {
         counted.tell(response.headers_mut());
     }
+    who::warn_in(&mut response, &principal);
     Ok(response)
 }
 

@@ -21,8 +21,7 @@ use utoipa::ToSchema;
 use super::body::{self, MediaType, complaint};
 use super::problem::Problem;
 use super::query::quoted;
-use super::sse::Peer;
-use super::{Hub, Shared, json, who};
+use super::{Hub, Peer, Shared, json, who};
 use crate::broker::{Fingerprint, IdempotencyKey, Outcome, Publication};
 use crate::identity::{Principal, user_topic};
 
@@ -140,6 +139,7 @@ async fn publish_body(
     let (principal, bounds) = {
         let settings = hub.settings.load_full();
         let config = &settings.config;
+        // No cookie publishes: it would go along with a form on anybody's page.
         let principal = who::authenticate(hub, &settings, asked).await?;
         let bounds = Bounds {
             event_bytes_max: config.event_bytes_max,

@@ -17,7 +17,7 @@ use crate::delivery::{
     AdmissionBounds, ConnectionId, Introduction, OpenStream, Owner, StreamBounds, Subscriber,
     stream_body,
 };
-use crate::identity::User;
+use crate::identity::{Principal, User};
 use crate::limits::Endpoint;
 
 /// Put into every request: the address at the other end of its connection.
@@ -51,6 +51,7 @@ const FULL_RETRY_AFTER_SECS: u32 = 5;
         ("topic" = Option<Vec<String>>, Query, description = "Topics or patterns; repeat the parameter. Without one: `user/{id}` and `broadcast`."),
         ("types" = Option<String>, Query, description = "Only these event types, separated by commas."),
         ("token" = Option<String>, Query, description = "A token, for clients that cannot send a header."),
+        ("userId" = Option<String>, Query, description = "The user, where the server believes a bare claim (`auth.legacy_user_id`)."),
         ("lastEventId" = Option<String>, Query, description = "The cursor to resume after. The header goes before it."),
         ("Last-Event-ID" = Option<String>, Header, description = "The cursor to resume after."),
         ("rewind" = Option<String>, Query, description = "Without a cursor, where to start: a count, a duration such as `5m`, or `all`."),
@@ -63,7 +64,7 @@ const FULL_RETRY_AFTER_SECS: u32 = 5;
         (status = 429, description = "`rate-limited`; `too-many-connections`: of the user or from the address", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `too-many-connections`: on the node", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("token" = []), ("queryToken" = []), ("apiKey" = [])))]
+    security(("token" = []), ("queryToken" = []), ("cookieToken" = []), ("session" = []), ("apiKey" = [])))]
 pub(super) async fn stream(
     State(hub): State<Shared>,
     method: Method,
@@ -74,8 +75,8 @@ pub(super) async fn stream(
 ) -> Result<Response, Problem> {
     let settings = hub.settings.load_full();
     let query = uri.query().unwrap_or_default();
-    let token = who::query_token(query)?;
-    let asked = who::Asked { headers: &headers, peer, query_token: token.as_deref() };
+    let (token, user_id) = (who::query_token(query)?, who::query_user_id(query)?);
+    let asked = who::Asked::of_subscriber(&headers, peer, token.as_deref(), user_id.as_deref());
     let principal = who::authenticate(&hub, &settings, asked).await?;
     let address = asked.address(&settings.config);
     let query = SubscriberQuery::parse(query)?;
@@ -85,7 +86,7 @@ pub(super) async fn stream(
     who::allow_selection(&principal, &selection)?;
     let start = query.start(&headers)?;
     if method == Method::HEAD {
-        return Ok(answer(Body::empty(), None));
+        return Ok(answer(&principal, Body::empty(), None));
     }
     if hub.delivery.is_leaving() {
         return Err(Problem::unavailable("This node is shutting down.", FULL_RETRY_AFTER_SECS));
@@ -97,7 +98,7 @@ pub(super) async fn stream(
         per_user: limits.connections_per_user,
         per_address: limits.connections_per_address,
     };
-    let reservation = hub
+    let mut reservation = hub
         .delivery
         .admission()
         .admit(user, address, admission)
@@ -118,6 +119,11 @@ pub(super) async fn stream(
         },
     };
     let connection = ConnectionId::random();
+    if let (Some(session), Some(user)) = (&principal.session, &principal.user) {
+        let patterns = selection.patterns();
+        let watch = hub.live_sessions.watch(session, user, connection.number(), patterns, now_ms);
+        reservation.hold(watch);
+    }
     let introduction = Introduction {
         user,
         method: principal.method.as_str(),
@@ -127,13 +133,15 @@ pub(super) async fn stream(
     let stream = OpenStream::new(log, reservation, selection, start, bounds, introduction);
     if let Some(Extension(own_socket)) = own_socket {
         own_socket.accept(stream);
-        return Ok(answer(Body::empty(), counted));
+        return Ok(answer(&principal, Body::empty(), counted));
     }
-    Ok(answer(Body::new(stream_body(Subscriber::new(&hub.delivery, stream))), counted))
+    let body = Body::new(stream_body(Subscriber::new(&hub.delivery, stream)));
+    Ok(answer(&principal, body, counted))
 }
 
-fn answer(body: Body, counted: Option<Taken>) -> Response {
+fn answer(principal: &Principal, body: Body, counted: Option<Taken>) -> Response {
     let mut response = body.into_response();
+    who::warn_in(&mut response, principal);
     let headers = response.headers_mut();
     headers
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));

@@ -77,5 +77,6 @@ fn principal(name: &str, scopes: &[Scope], nobodys_topics: &[Pattern]) -> Princi
         issued_at_ms: None,
         connect_until_ms: None,
         until_ms: None,
+        session: None,
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use tidings_hub::Pattern;
 
 use super::{TokenError, User};
+use crate::config::Tokens;
 
 /// Patterns in one of a token's lists.
 pub const PATTERNS_MAX: usize = 100;
@@ -19,15 +20,33 @@ const LEEWAY_SECS: u64 = 60;
 /// The latest second a claim may name, in the year 5138: a time in milliseconds is later.
 const SECOND_MAX: f64 = 1e11;
 
+/// What a token must say of where it comes from and is for, and how long it may live.
+#[derive(Clone, Debug)]
+pub(super) struct Expected {
+    pub(super) audience: String,
+    pub(super) issuer: Option<String>,
+    pub(super) ttl_max_secs: u64,
+}
+
+impl Expected {
+    pub(super) fn new(tokens: &Tokens) -> Self {
+        Self {
+            audience: tokens.audience.clone(),
+            issuer: tokens.issuer.clone(),
+            ttl_max_secs: tokens.ttl_max_secs,
+        }
+    }
+}
+
 /// The claims of a token, each of them right.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claims {
     /// `sub`: the user.
     pub user: User,
+    /// `iat` in Unix milliseconds: when the token was signed.
+    pub issued_at_ms: u64,
     /// `exp` in Unix milliseconds: until when the token may be used to connect.
     pub connect_until_ms: u64,
-    /// `iat` in Unix milliseconds: when it was signed.
-    pub issued_at_ms: u64,
     /// `until` in Unix milliseconds: until when a stream may live.
     pub until_ms: Option<u64>,
     /// The token's own id.
@@ -48,28 +67,22 @@ impl Claims {
     /// Checks the claims of a genuine token at this time.
     pub(super) fn read(
         claims: &Map<String, Value>,
-        audience: &str,
-        issuer: Option<&str>,
+        expected: &Expected,
         now_ms: u64,
     ) -> Result<Self, TokenError> {
         let reader = Reader(claims);
-        reader.audience(audience)?;
-        if let Some(issuer) = issuer
-            && claims.get("iss").and_then(Value::as_str) != Some(issuer)
-        {
-            return Err(TokenError::Issuer);
-        }
+        reader.audience(&expected.audience)?;
+        reader.issuer(expected.issuer.as_deref())?;
         let connect_until_ms = reader.required_time("exp")?;
         if connect_until_ms <= now_ms {
             return Err(TokenError::Expired);
         }
-        let latest_ms = now_ms.saturating_add(LEEWAY_SECS * 1000);
         let issued_at_ms = reader.required_time("iat")?;
-        if issued_at_ms > latest_ms {
-            return Err(TokenError::IssuedInFuture);
-        }
-        if reader.time("nbf")?.is_some_and(|not_before_ms| not_before_ms > latest_ms) {
-            return Err(TokenError::NotYet);
+        reader.has_begun(now_ms)?;
+        // The time in which a revoked token must be refused.
+        let ttl_ms = connect_until_ms.saturating_sub(issued_at_ms);
+        if ttl_ms > expected.ttl_max_secs.saturating_mul(1000) {
+            return Err(TokenError::TooLongLived(expected.ttl_max_secs));
         }
         let until_ms = reader.time("until")?;
         if until_ms.is_some_and(|until_ms| until_ms <= now_ms) {
@@ -78,8 +91,8 @@ impl Claims {
         let sub = reader.text("sub")?.ok_or(TokenError::Missing("sub"))?;
         Ok(Self {
             user: User::new(sub)?,
-            connect_until_ms,
             issued_at_ms,
+            connect_until_ms,
             until_ms,
             jti: reader.name("jti")?.ok_or(TokenError::Missing("jti"))?,
             sid: reader.name("sid")?,
@@ -91,22 +104,28 @@ impl Claims {
     }
 }
 
+/// Whether a text will do as the name of a token, a session or a role.
+pub(super) fn is_name(text: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
 /// Reads claims by type. A claim that is there must be right, also one that may be missing; `null`
 /// is not the same as missing.
-struct Reader<'a>(&'a Map<String, Value>);
+pub(super) struct Reader<'a>(pub(super) &'a Map<String, Value>);
 
 impl<'a> Reader<'a> {
-    fn text(&self, claim: &'static str) -> Result<Option<&'a str>, TokenError> {
+    pub(super) fn text(&self, claim: &'static str) -> Result<Option<&'a str>, TokenError> {
         let text = |value: &'a Value| value.as_str().ok_or(TokenError::Type(claim, "a string"));
         self.0.get(claim).map(text).transpose()
     }
 
-    fn name(&self, claim: &'static str) -> Result<Option<String>, TokenError> {
+    pub(super) fn name(&self, claim: &'static str) -> Result<Option<String>, TokenError> {
         let Some(text) = self.text(claim)? else { return Ok(None) };
-        if text.is_empty() || text.len() > NAME_BYTES_MAX || text.chars().any(char::is_control) {
-            return Err(TokenError::Type(claim, "1 to 128 bytes without control characters"));
+        if is_name(text) {
+            Ok(Some(text.to_owned()))
+        } else {
+            Err(TokenError::Type(claim, "1 to 128 bytes without control characters"))
         }
-        Ok(Some(text.to_owned()))
     }
 
     /// A `NumericDate` (RFC 7519, 2): seconds, perhaps with a fraction. In milliseconds.
@@ -115,7 +134,7 @@ impl<'a> Reader<'a> {
         clippy::cast_sign_loss,
         reason = "the range was checked"
     )]
-    fn time(&self, claim: &'static str) -> Result<Option<u64>, TokenError> {
+    pub(super) fn time(&self, claim: &'static str) -> Result<Option<u64>, TokenError> {
         let Some(value) = self.0.get(claim) else { return Ok(None) };
         match value.as_f64() {
             Some(seconds) if (0.0..=SECOND_MAX).contains(&seconds) => {
@@ -125,11 +144,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn required_time(&self, claim: &'static str) -> Result<u64, TokenError> {
+    pub(super) fn required_time(&self, claim: &'static str) -> Result<u64, TokenError> {
         self.time(claim)?.ok_or(TokenError::Missing(claim))
     }
 
-    fn audience(&self, audience: &str) -> Result<(), TokenError> {
+    pub(super) fn audience(&self, audience: &str) -> Result<(), TokenError> {
         let named = match self.0.get("aud") {
             None => return Err(TokenError::Missing("aud")),
             Some(Value::String(one)) => one == audience,
@@ -139,6 +158,25 @@ impl<'a> Reader<'a> {
             Some(_) => return Err(TokenError::Type("aud", "a string or a list of strings")),
         };
         if named { Ok(()) } else { Err(TokenError::Audience) }
+    }
+
+    pub(super) fn issuer(&self, issuer: Option<&str>) -> Result<(), TokenError> {
+        let right = issuer.is_none_or(|issuer| {
+            self.0.get("iss").and_then(Value::as_str).is_some_and(|named| named == issuer)
+        });
+        if right { Ok(()) } else { Err(TokenError::Issuer) }
+    }
+
+    /// Whether the times in it that must lie behind us do.
+    pub(super) fn has_begun(&self, now_ms: u64) -> Result<(), TokenError> {
+        let latest_ms = now_ms.saturating_add(LEEWAY_SECS * 1000);
+        if self.time("iat")?.is_some_and(|issued_at_ms| issued_at_ms > latest_ms) {
+            return Err(TokenError::IssuedInFuture);
+        }
+        if self.time("nbf")?.is_some_and(|not_before_ms| not_before_ms > latest_ms) {
+            return Err(TokenError::NotYet);
+        }
+        Ok(())
     }
 
     fn patterns(&self, claim: &'static str) -> Result<Vec<Pattern>, TokenError> {

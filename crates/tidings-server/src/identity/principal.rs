@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Grant, User};
+use super::{Grant, SessionCredential, User};
 use crate::config::Scope;
 
 /// How a principal proved who it is.
@@ -14,6 +14,10 @@ pub enum Method {
     ApiKey,
     /// A token the application signed for a user.
     Token,
+    /// The application's own session.
+    Session,
+    /// Nothing but a `userId` parameter: a claim, and no proof.
+    UserId,
 }
 
 impl Method {
@@ -22,6 +26,8 @@ impl Method {
         match self {
             Self::ApiKey => "api-key",
             Self::Token => "token",
+            Self::Session => "session",
+            Self::UserId => "user-id",
         }
     }
 }
@@ -41,18 +47,20 @@ pub struct Principal {
     pub scopes: Vec<Scope>,
     /// The token's own id, to revoke it by.
     pub jti: Option<String>,
-    /// The session the token belongs to, to revoke it by.
+    /// The session, or that which the token belongs to, to revoke it by.
     pub sid: Option<String>,
     /// The role the application gave the user.
     pub role: Option<String>,
     /// What else the application said of the user.
     pub meta: Option<Map<String, Value>>,
-    /// When the credential was issued, in Unix milliseconds, where it says so.
+    /// When the credential was issued, in Unix milliseconds, where that is known.
     pub issued_at_ms: Option<u64>,
     /// Until when the credential may be used to connect, in Unix milliseconds.
     pub connect_until_ms: Option<u64>,
     /// Until when a stream may live, in Unix milliseconds; without it, as long as any stream does.
     pub until_ms: Option<u64>,
+    /// What a session that the application was asked for can be asked for again with.
+    pub session: Option<SessionCredential>,
 }
 
 impl Principal {

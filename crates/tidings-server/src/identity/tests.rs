@@ -63,10 +63,17 @@ fn token_with(changes: Value) -> String {
     signed(HEADER, &claims_with(changes).to_string(), SECRET)
 }
 
+/// The verdict of a node with this configuration.
+fn authenticate(config: &Config, credentials: &Credentials<'_>) -> Result<Principal, AuthError> {
+    let authenticator = Authenticator::load(config, None).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(authenticator.authenticate(credentials, NOW_MS))
+}
+
 fn by_header(authorization: &str) -> Result<Principal, AuthError> {
     let authorization = Some(authorization.as_bytes());
     let credentials = Credentials { authorization, ..Credentials::default() };
-    Authenticator::new(&config()).authenticate(&credentials, NOW_MS)
+    authenticate(&config(), &credentials)
 }
 
 fn by_token(token: &str) -> Result<Principal, AuthError> {
@@ -89,6 +96,7 @@ fn refusal(token: &str) -> String {
 #[case::unknown_claims(json!({"name": "Ada", "admin": true}))]
 #[case::empty_lists(json!({"subscribe": [], "publish": []}))]
 #[case::a_hundred_patterns(json!({"subscribe": vec!["a/*"; 100]}))]
+#[case::longest_life(json!({"exp": NOW_SECS + 86_400}))]
 #[case::longest_user(json!({"sub": "a".repeat(64)}))]
 fn takes_a_token(#[case] changes: Value) {
     assert!(by_token(&token_with(changes)).is_ok());
@@ -135,6 +143,8 @@ fn takes_a_header(#[case] header: &str) {
 #[case::not_before_as_text(json!({"nbf": "tomorrow"}), "'nbf' must be a number")]
 #[case::stream_over(json!({"until": NOW_SECS}), "has expired")]
 #[case::until_as_text(json!({"until": "forever"}), "'until' must be a number")]
+#[case::a_second_too_long_lived(json!({"exp": NOW_SECS + 86_401}), "longer from 'iat' to 'exp' than tokens.ttl_max_secs, 86400")]
+#[case::issued_long_ago(json!({"iat": 0}), "longer from 'iat' to 'exp'")]
 #[case::no_id(json!({"jti": null}), "has no 'jti'")]
 #[case::empty_id(json!({"jti": ""}), "'jti' must be 1 to 128")]
 #[case::numeric_id(json!({"jti": 7}), "'jti' must be a string")]
@@ -169,10 +179,10 @@ fn refuses_claims(#[case] changes: Value, #[case] expected: &str) {
 #[case::algorithm_in_lower_case(r#"{"alg":"hs256","typ":"tidings+jwt"}"#, "header is not")]
 #[case::algorithm_twice(r#"{"alg":"none","alg":"HS256","typ":"tidings+jwt"}"#, "header is not")]
 #[case::algorithm_as_list(r#"{"alg":["HS256"],"typ":"tidings+jwt"}"#, "header is not")]
-#[case::other_hash(r#"{"alg":"HS512","typ":"tidings+jwt"}"#, "takes HS256")]
-#[case::public_key(r#"{"alg":"RS256","typ":"tidings+jwt"}"#, "takes HS256")]
-#[case::curve(r#"{"alg":"ES256","typ":"tidings+jwt"}"#, "takes HS256")]
-#[case::edwards(r#"{"alg":"EdDSA","typ":"tidings+jwt"}"#, "takes HS256")]
+#[case::other_hash(r#"{"alg":"HS512","typ":"tidings+jwt"}"#, "has no such key")]
+#[case::public_key(r#"{"alg":"RS256","typ":"tidings+jwt"}"#, "has no such key")]
+#[case::curve(r#"{"alg":"ES256","typ":"tidings+jwt"}"#, "has no such key")]
+#[case::edwards(r#"{"alg":"EdDSA","typ":"tidings+jwt"}"#, "has no such key")]
 #[case::no_type(r#"{"alg":"HS256"}"#, "'typ' tidings+jwt")]
 #[case::plain_type(r#"{"alg":"HS256","typ":"JWT"}"#, "'typ' tidings+jwt")]
 #[case::other_type(r#"{"alg":"HS256","typ":"at+jwt"}"#, "'typ' tidings+jwt")]
@@ -202,7 +212,7 @@ fn refuses_a_body(#[case] body: &str) {
 fn goes_by_the_last_of_a_repeated_claim() {
     let twice = |first: u64, last: u64| {
         let claims = format!(
-            r#"{{"sub":"42","aud":"tidings","iat":1,"jti":"1","exp":{first},"exp":{last}}}"#
+            r#"{{"sub":"42","aud":"tidings","iat":{NOW_SECS},"jti":"1","exp":{first},"exp":{last}}}"#
         );
         by_token(&signed(HEADER, &claims, SECRET)).map(drop)
     };
@@ -326,22 +336,21 @@ fn judges_by_the_strongest_credential_alone() {
         ("key in the query", None, Some(API_KEY), None, "unauthenticated"),
         ("key in the cookie", None, None, Some(API_KEY), "unauthenticated"),
     ];
-    let authenticator = Authenticator::new(&config());
     for (row, authorization, query_token, cookie_token, expected) in rows {
         let credentials = Credentials {
             authorization: authorization.map(str::as_bytes),
             query_token: *query_token,
-            cookie_token: *cookie_token,
-            repeated: false,
+            cookie_token: cookie_token.map(str::as_bytes),
+            ..Credentials::default()
         };
-        let outcome = match authenticator.authenticate(&credentials, NOW_MS) {
+        let outcome = match authenticate(&config(), &credentials) {
             Ok(Principal { user: Some(user), .. }) => user.id().to_owned(),
             Ok(principal) => principal.name.unwrap().to_string(),
             Err(error) => error.code().to_owned(),
         };
         assert_eq!(outcome, *expected, "{row}");
         let repeated = Credentials { repeated: true, ..credentials };
-        let outcome = authenticator.authenticate(&repeated, NOW_MS);
+        let outcome = authenticate(&config(), &repeated);
         assert_eq!(outcome, Err(AuthError::Ambiguous), "{row}, repeated");
     }
 }
@@ -356,7 +365,7 @@ fn repeats_no_credential_in_what_it_says() {
     {
         let credentials =
             Credentials { authorization: Some(authorization.as_bytes()), ..Credentials::default() };
-        let error = Authenticator::new(&config()).authenticate(&credentials, NOW_MS).unwrap_err();
+        let error = authenticate(&config(), &credentials).unwrap_err();
         let said = format!("{error} {error:?} {credentials:?}");
         assert!(!said.to_lowercase().contains("canary") && !said.contains(&token), "{said}");
     }
@@ -423,7 +432,7 @@ fn takes_no_tokens_without_a_secret() {
     config.tokens.secret = None;
     let token = token_with(json!({}));
     let credentials = Credentials { query_token: Some(&token), ..Credentials::default() };
-    let outcome = Authenticator::new(&config).authenticate(&credentials, NOW_MS);
+    let outcome = authenticate(&config, &credentials);
     assert_eq!(outcome, Err(AuthError::NoTokens));
 }
 
@@ -448,8 +457,8 @@ fn takes_back_what_it_mints() {
     let request = request("a/b");
     let claims = key.verify(&key.mint(&request, NOW_MS, 7).unwrap(), NOW_MS + 299_999).unwrap();
     let expected = Claims {
-        issued_at_ms: NOW_MS,
         user: request.user,
+        issued_at_ms: NOW_MS,
         connect_until_ms: NOW_MS + 300_000,
         until_ms: Some(NOW_MS + 900_000),
         jti: "00000000000000000000000000000007".to_owned(),

@@ -1,14 +1,15 @@
-//! Tokens: JWTs (RFC 7519, RFC 8725) of the type `tidings+jwt`, signed with HS256.
+//! Tokens: JWTs (RFC 7519, RFC 8725) of the type `tidings+jwt`, and how they are made.
 //!
-//! The library checks the signature; it would check claims by its own clock, so they are ours. The
-//! algorithm is the key's and never the header's choice; a token is genuine before anything it
-//! says is looked at. What it says is checked in `claims`.
+//! A key makes nothing that it would refuse. How a token is checked is in `verifier`, what it says in
+//! `claims`.
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Map, Value, json};
 use tidings_hub::{Pattern, TopicError};
 
-use super::{Claims, User, UserError};
+use super::verifier::typed;
+use super::{Claims, Expected, KeyError, User, UserError, VerifyingKey};
 use crate::config::Tokens;
 
 /// Bytes in a token.
@@ -20,9 +21,9 @@ pub const TOKEN_TYPE: &str = "tidings+jwt";
 #[derive(Clone)]
 pub struct TokenKey {
     signing: EncodingKey,
-    verifying: DecodingKey,
-    audience: String,
-    issuer: Option<String>,
+    verifying: VerifyingKey,
+    kid: Option<String>,
+    expected: Expected,
 }
 
 /// What a new token is to say.
@@ -47,51 +48,49 @@ pub struct TokenRequest {
 }
 
 impl TokenKey {
-    /// The key of this configuration; `None` when it has no secret.
+    /// The shared secret of these settings; `None` when there is none.
     pub fn new(tokens: &Tokens) -> Option<Self> {
         let secret = tokens.secret.as_ref()?.expose().as_bytes();
         Some(Self {
             signing: EncodingKey::from_secret(secret),
-            verifying: DecodingKey::from_secret(secret),
-            audience: tokens.audience.clone(),
-            issuer: tokens.issuer.clone(),
+            verifying: VerifyingKey::from_secret(secret),
+            kid: None,
+            expected: Expected::new(tokens),
         })
     }
 
-    /// What a token says, if it is genuine and right at this time.
+    /// A private key in PEM form (PKCS #8), which its key set calls `kid`. The kind of key decides
+    /// the algorithm.
+    pub fn from_private_pem(
+        pem: &[u8],
+        kid: Option<String>,
+        tokens: &Tokens,
+    ) -> Result<Self, KeyError> {
+        let kinds = [
+            (Algorithm::RS256, EncodingKey::from_rsa_pem(pem)),
+            (Algorithm::ES256, EncodingKey::from_ec_pem(pem)),
+            (Algorithm::EdDSA, EncodingKey::from_ed_pem(pem)),
+        ];
+        let (algorithm, signing) = kinds
+            .into_iter()
+            .find_map(|(algorithm, key)| Some((algorithm, key.ok()?)))
+            .ok_or(KeyError::NotAPrivateKey)?;
+        let public = Jwk::from_encoding_key(&signing, algorithm);
+        let public = public.ok().and_then(|jwk| serde_json::to_value(jwk).ok());
+        let public = public.as_ref().and_then(Value::as_object).ok_or(match algorithm {
+            Algorithm::ES256 => KeyError::OtherCurve,
+            _ => KeyError::NotAPrivateKey,
+        })?;
+        let verifying = VerifyingKey::from_jwk(public).ok_or(match algorithm {
+            Algorithm::ES256 => KeyError::OtherCurve,
+            _ => KeyError::ShortRsa,
+        })?;
+        Ok(Self { signing, verifying, kid, expected: Expected::new(tokens) })
+    }
+
+    /// What a token says, if it was signed with this key and is right at this time.
     pub fn verify(&self, token: &str, now_ms: u64) -> Result<Claims, TokenError> {
-        if token.len() > TOKEN_BYTES_MAX {
-            return Err(TokenError::TooLong);
-        }
-        if token.split('.').count() != 3 {
-            return Err(TokenError::Shape);
-        }
-        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Header)?;
-        if header.alg != Algorithm::HS256 {
-            return Err(TokenError::Algorithm(header.alg));
-        }
-        if header.crit.is_some() {
-            return Err(TokenError::Critical);
-        }
-        if !header.typ.as_deref().is_some_and(is_token_type) {
-            return Err(TokenError::WrongType);
-        }
-        let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Shape)?;
-        let genuine = jsonwebtoken::crypto::verify(
-            signature,
-            message.as_bytes(),
-            &self.verifying,
-            Algorithm::HS256,
-        );
-        match genuine {
-            Ok(true) => {}
-            Ok(false) => return Err(TokenError::Signature),
-            Err(_) => return Err(TokenError::Shape),
-        }
-        // Read only now that it is genuine. Of a claim that is there twice the last one counts
-        // (RFC 7519, 4).
-        let claims = unverified_claims(token).ok_or(TokenError::Shape)?;
-        Claims::read(&claims, &self.audience, self.issuer.as_deref(), now_ms)
+        Claims::read(&typed(token)?.claims_by(&self.verifying)?, &self.expected, now_ms)
     }
 
     /// A new token, and nothing that [`TokenKey::verify`] would refuse. `random` becomes its id.
@@ -104,7 +103,7 @@ impl TokenKey {
         let now_secs = now_ms / 1000;
         let texts = |patterns: &[Pattern]| patterns.iter().map(Pattern::as_str).collect::<Value>();
         let optional = [
-            ("iss", self.issuer.as_deref().map(Value::from)),
+            ("iss", self.expected.issuer.as_deref().map(Value::from)),
             ("until", request.until_secs.map(|secs| json!(now_secs.saturating_add(secs)))),
             ("sid", request.sid.as_deref().map(Value::from)),
             ("subscribe", (!request.subscribe.is_empty()).then(|| texts(&request.subscribe))),
@@ -114,7 +113,7 @@ impl TokenKey {
         ];
         let mut claims = Map::new();
         claims.insert("sub".into(), request.user.id().into());
-        claims.insert("aud".into(), self.audience.as_str().into());
+        claims.insert("aud".into(), self.expected.audience.as_str().into());
         claims.insert("iat".into(), now_secs.into());
         claims.insert("exp".into(), now_secs.saturating_add(request.ttl_secs).into());
         claims.insert("jti".into(), format!("{random:032x}").into());
@@ -123,25 +122,14 @@ impl TokenKey {
                 claims.insert(claim.into(), value);
             }
         }
-        let mut header = Header::new(Algorithm::HS256);
+        let mut header = Header::new(self.verifying.algorithm());
         header.typ = Some(TOKEN_TYPE.to_owned());
+        header.kid.clone_from(&self.kid);
         let token = jsonwebtoken::encode(&header, &claims, &self.signing)
             .map_err(|_| TokenError::Signature)?;
         self.verify(&token, now_ms)?;
         Ok(token)
     }
-}
-
-/// What a token claims, whether or not it is true: to show, never to act on.
-pub fn unverified_claims(token: &str) -> Option<Map<String, Value>> {
-    let short = token.len() <= TOKEN_BYTES_MAX;
-    short.then(|| jsonwebtoken::dangerous::insecure_decode_claims(token).ok()).flatten()
-}
-
-/// RFC 7515, 4.1.9: the `application/` of a type may be left out, and case does not matter.
-fn is_token_type(typ: &str) -> bool {
-    let typ = typ.to_ascii_lowercase();
-    typ.strip_prefix("application/").unwrap_or(&typ) == TOKEN_TYPE
 }
 
 /// Why a token is refused. Repeats nothing of the token but names that its claims have anyway.
@@ -154,11 +142,20 @@ pub enum TokenError {
     #[error("the token is not a JWT: three base64url parts joined by '.', JSON in the first two")]
     Shape,
     /// A header that is no JSON object, or names an algorithm nobody should use.
-    #[error("the token's header is not one of a signed JWT; sign with HS256")]
+    #[error("the token's header is not one of a signed JWT")]
     Header,
-    /// An algorithm other than the key's.
-    #[error("the token is signed with {0:?}; this version takes HS256")]
+    /// An algorithm that there is no key for, or other than that of the key it names.
+    #[error("the token is signed with {0:?}, and this server has no such key for that")]
     Algorithm(Algorithm),
+    /// A key that the issuer does not have.
+    #[error("the token names no key of the issuer's")]
+    UnknownKey,
+    /// One of several keys, without saying which.
+    #[error("the issuer has several keys for this; the token's header must name one by its 'kid'")]
+    SeveralKeys,
+    /// A key that may be there, if only the issuer's keys could be read.
+    #[error("the keys of the tokens' issuer cannot be had at the moment")]
+    NoKeySet,
     /// A `crit` header: it asks for what we do not know.
     #[error("the token's header has 'crit', and this server knows no extensions")]
     Critical,
@@ -166,7 +163,7 @@ pub enum TokenError {
     #[error("the token's header must have the 'typ' {TOKEN_TYPE}")]
     WrongType,
     /// Signed with another secret, or changed since.
-    #[error("the token's signature does not match: was it signed with this server's secret?")]
+    #[error("the token's signature does not match: was it signed with the key this server knows?")]
     Signature,
     /// A claim that must be there.
     #[error("the token has no '{0}'")]
@@ -180,6 +177,9 @@ pub enum TokenError {
     /// Not from whom this server trusts.
     #[error("the token's 'iss' is not the one this server trusts")]
     Issuer,
+    /// A life longer than the settings allow.
+    #[error("the token lives longer from 'iat' to 'exp' than tokens.ttl_max_secs, {0} seconds")]
+    TooLongLived(u64),
     /// No longer.
     #[error("the token has expired; get a new one")]
     Expired,
