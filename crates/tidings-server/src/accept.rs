@@ -23,7 +23,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
@@ -46,6 +46,8 @@ const HEAD_READ_BYTES: usize = 2048;
 /// all already.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES_MAX: u32 = 64 * 1024;
+/// Connections that wait to be accepted; the system may have a lower bound of its own.
+const BACKLOG: u32 = 1024;
 /// Requests, streams among them, that one HTTP/2 connection may have open.
 const H2_STREAMS_MAX: u32 = 100;
 
@@ -83,12 +85,13 @@ impl Acceptor {
     pub(crate) async fn run(self, listener: TcpListener, connections: Arc<GracefulShutdown>) {
         let acceptor = Arc::new(self);
         let mut is_failing = false;
-        let mut prepared_for = None;
+        // By whoever made the listener; a reload may change it.
+        let mut prepared_for = acceptor.timeouts.load().peer_gone;
         loop {
             let timeouts = **acceptor.timeouts.load();
-            if prepared_for != Some(timeouts.peer_gone) {
-                prepared_for = Some(timeouts.peer_gone);
-                if let Err(error) = prepare(&listener, timeouts) {
+            if prepared_for != timeouts.peer_gone {
+                prepared_for = timeouts.peer_gone;
+                if let Err(error) = prepare(&SockRef::from(&listener), timeouts) {
                     warn!(%error, "cannot set up the listening socket; its connections go without");
                 }
             }
@@ -275,9 +278,18 @@ fn stall_guarded(socket: TcpStream, timeouts: Timeouts) -> Pin<Box<TimeoutStream
     Box::pin(socket)
 }
 
+/// Listens on an address. Its sockets are prepared before the first peer can connect.
+pub(crate) fn listen(address: SocketAddr, timeouts: Timeouts) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Or a node that is started again has to wait for the connections of the one before.
+    socket.set_reuseaddr(true)?;
+    prepare(&SockRef::from(&socket), timeouts)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// What every accepted socket inherits: set once here, it costs no call for each of them.
-fn prepare(listener: &TcpListener, timeouts: Timeouts) -> io::Result<()> {
-    let socket = SockRef::from(listener);
+fn prepare(socket: &SockRef<'_>, timeouts: Timeouts) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     #[cfg(target_os = "linux")]
     {

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{error, info, warn};
 
-use crate::accept::{Acceptor, Timeouts};
+use crate::accept::{self, Acceptor, Timeouts};
 use crate::broker::{Broker, IdempotencyBounds, Memory};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigSource, LegacyUserId};
@@ -42,8 +42,8 @@ const USER_TIMEOUT_GRACE: Duration = Duration::from_secs(5);
 pub(crate) async fn serve(config: Config, source: ConfigSource) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let tls = Tls::load(&config.tls)?.map(Arc::new);
-    let listeners = bind(&config.listen).await?;
-    let admin_listeners = bind(&config.admin_listen).await?;
+    let listeners = bind(&config.listen, timeouts(&config))?;
+    let admin_listeners = bind(&config.admin_listen, timeouts(&config))?;
     let hub = build(config)?;
     let settings = hub.settings.load_full();
     let config = &settings.config;
@@ -188,10 +188,13 @@ fn settings(config: Config, previous: Option<&Settings>) -> Result<Settings, Loa
     Ok(Settings { config, authenticator })
 }
 
-async fn bind(addresses: &[SocketAddr]) -> anyhow::Result<Vec<(TcpListener, SocketAddr)>> {
+fn bind(
+    addresses: &[SocketAddr],
+    timeouts: Timeouts,
+) -> anyhow::Result<Vec<(TcpListener, SocketAddr)>> {
     let mut listeners = Vec::new();
     for &address in addresses {
-        let listener = TcpListener::bind(address).await.with_context(|| {
+        let listener = accept::listen(address, timeouts).with_context(|| {
             format!("cannot listen on {address}; choose another address with --listen")
         })?;
         let address = listener.local_addr().context("a bound socket has no address")?;
