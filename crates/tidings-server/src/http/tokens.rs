@@ -125,6 +125,10 @@ async fn read(
     if body::media_type(headers)? != MediaType::Json {
         return Err(Problem::unsupported_media_type("Send application/json."));
     }
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        // A list would be taken for the members in their order.
+        return Err(Problem::invalid_body("The body is no JSON object."));
+    }
     serde_json::from_slice(&body)
         .map_err(|error| Problem::invalid_body(format!("The body is no token request: {error}.")))
 }

@@ -293,15 +293,7 @@ impl Issuer {
         let routes = axum::Router::new().route("/keys", axum::routing::get(handler));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            loop {
-                let (socket, _) = listener.accept().await.unwrap();
-                let service = hyper_util::service::TowerToHyperService::new(routes.clone());
-                let socket = hyper_util::rt::TokioIo::new(socket);
-                let http = hyper::server::conn::http1::Builder::new();
-                tokio::spawn(http.serve_connection(socket, service));
-            }
-        });
+        tokio::spawn(axum::serve(listener, routes).into_future());
         Self { keys, asked, address }
     }
 

@@ -386,15 +386,7 @@ impl Application {
             .route("/never", get(std::future::pending::<String>))
             .route("/long", get(|| async { "x".repeat(70_000) }))
             .with_state(application.clone());
-        tokio::spawn(async move {
-            loop {
-                let (socket, _) = listener.accept().await.unwrap();
-                let service = hyper_util::service::TowerToHyperService::new(routes.clone());
-                let socket = hyper_util::rt::TokioIo::new(socket);
-                let http = hyper::server::conn::http1::Builder::new();
-                tokio::spawn(http.serve_connection(socket, service));
-            }
-        });
+        tokio::spawn(axum::serve(listener, routes).into_future());
         application
     }
 
