@@ -5,10 +5,16 @@
 
 mod support;
 
+use std::future::IntoFuture;
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::get;
 use reqwest::RequestBuilder;
 use serde_json::json;
 use support::api::{Api, Stream};
 use support::raw::Raw;
+use support::session::{AUTHJS_SECRET, SESSION_SECRET, nextauth_session, signed_session};
 use support::tokens::{mint, token};
 use support::{API_KEY, Server, TOKEN_SECRET};
 
@@ -69,5 +75,102 @@ async fn no_credential_is_logged_or_answered() {
     for secret in secrets {
         assert!(!log.contains(secret), "{secret} is in the log: {log}");
         assert!(!answers.contains(secret), "{secret} is in an answer: {answers}");
+    }
+}
+
+/// An application that knows one session, and fails on every second question.
+async fn application(session: &'static str) -> String {
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let asked = std::sync::Arc::new(asked);
+    let answer = async move |headers: HeaderMap| {
+        let knows = headers.get("cookie").is_some_and(|cookie| cookie == session);
+        let turn = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let status = if turn % 2 == 1 {
+            StatusCode::INTERNAL_SERVER_ERROR
+        } else if knows {
+            StatusCode::OK
+        } else {
+            StatusCode::UNAUTHORIZED
+        };
+        (status, r#"{"userId":"42","sessionId":"s1"}"#)
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/session?key=Qx7introspectCanary", listener.local_addr().unwrap());
+    tokio::spawn(axum::serve(listener, Router::new().route("/session", get(answer))).into_future());
+    url
+}
+
+/// A settings' name and value, the name of a session's cookie, and one that is right.
+type Method = (Vec<(&'static str, String)>, &'static str, String);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_session_is_logged_or_answered() {
+    const INTROSPECTED: &str = "canaryIntrospectedZr8qJ2vXw5LmT1pYhK7cNd";
+    let url = application("sid=canaryIntrospectedZr8qJ2vXw5LmT1pYhK7cNd").await;
+    let methods: [Method; 3] = [
+        (
+            vec![
+                ("AUTH__SESSION__INTROSPECT__URL", url),
+                ("AUTH__SESSION__INTROSPECT__COOKIES", "sid".to_owned()),
+                ("AUTH__SESSION__INTROSPECT__HEADERS", "x-session".to_owned()),
+                ("AUTH__SESSION__INTROSPECT__CACHE_SECS", "0".to_owned()),
+                ("AUTH__SESSION__INTROSPECT__REFUSAL_CACHE_SECS", "0".to_owned()),
+            ],
+            "sid",
+            INTROSPECTED.to_owned(),
+        ),
+        (
+            vec![
+                ("AUTH__SESSION__JWT__COOKIE", "session".to_owned()),
+                ("AUTH__SESSION__JWT__SECRET", SESSION_SECRET.to_owned()),
+            ],
+            "session",
+            signed_session(&json!({})),
+        ),
+        (
+            vec![("AUTH__SESSION__AUTHJS__SECRETS", AUTHJS_SECRET.to_owned())],
+            "next-auth.session-token",
+            nextauth_session(&json!({})),
+        ),
+    ];
+    for (mut settings, name, good) in methods {
+        settings.push(("LOG", "trace".to_owned()));
+        settings.push(("STREAMS__DRAIN_DELAY_SECS", "0".to_owned()));
+        let settings: Vec<_> = settings.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let mut server = Server::start(&settings);
+        let api = Api::new(&server.url());
+        let bad = format!("{}Canary", good.chars().rev().collect::<String>());
+        let mut answers = String::new();
+        for value in [&good, &bad, &good, &bad] {
+            for cookie in [
+                format!("{name}={value}"),
+                format!("{name}={value}; {name}={value}"),
+                format!("{name}.0={value}; {name}.2={value}"),
+                format!("tidings_token={value}"),
+            ] {
+                for request in [
+                    api.get_as_nobody("/api/polling?topic=//"),
+                    api.get_as_nobody("/api/sse?topic=elsewhere"),
+                    api.client.post(format!("{}/api/sse/token", server.url())).body("{"),
+                    api.post_as_nobody("{}"),
+                    api.get_as_nobody("/nowhere"),
+                ] {
+                    let request = request.header("cookie", &cookie).header("x-session", value);
+                    answers += &everything_in(request).await;
+                }
+            }
+        }
+        server.signal("HUP");
+        server.wait_for_log("reloaded");
+        server.signal("TERM");
+        assert_eq!(server.wait(), Some(0));
+        let log = server.whole_log();
+        assert!(log.contains("\"stopped\""), "little is logged: {log}");
+        let signature = good.rsplit('.').next().unwrap();
+        let secrets = [&good, &bad, signature, SESSION_SECRET, AUTHJS_SECRET, "introspectCanary"];
+        for secret in secrets {
+            assert!(!log.contains(secret), "{secret} is in the log: {log}");
+            assert!(!answers.contains(secret), "{secret} is in an answer: {answers}");
+        }
     }
 }

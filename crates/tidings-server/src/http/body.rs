@@ -84,6 +84,16 @@ pub(super) async fn read(
     }
 }
 
+/// What a JSON object says. A list would be taken for the members in their order.
+pub(super) fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::invalid_body("The body is no JSON object."));
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        Problem::invalid_body(format!("The body cannot be used: {}.", complaint(&error)))
+    })
+}
+
 /// A small body of JSON: a request of a few fields.
 pub(super) async fn read_json<T: DeserializeOwned>(
     body: &mut Body,
@@ -98,9 +108,7 @@ pub(super) async fn read_json<T: DeserializeOwned>(
         read(body, bytes_max, "there is nothing that long to say here", timeout).await
     };
     match whole.await {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
-            Problem::invalid_body(format!("The body cannot be used: {}.", complaint(&error)))
-        }),
+        Ok(bytes) => parse_object(&bytes),
         Err(problem) => {
             discard(body, headers).await;
             Err(problem)

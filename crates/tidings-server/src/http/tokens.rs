@@ -128,10 +128,7 @@ async fn read(
     if body::media_type(headers)? != MediaType::Json {
         return Err(Problem::unsupported_media_type("Send application/json."));
     }
-    serde_json::from_slice(&body).map_err(|error| {
-        let complaint = body::complaint(&error);
-        Problem::invalid_body(format!("The body is no token request: {complaint}."))
-    })
+    body::parse_object(&body)
 }
 
 /// What the token is to say, for this principal.

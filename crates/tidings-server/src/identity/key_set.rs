@@ -43,7 +43,8 @@ enum Source {
 /// How the last reading went. Whoever holds the lock around it is the one that reads.
 #[derive(Default)]
 struct Reading {
-    last: Option<Instant>,
+    /// When an unknown key last caused one.
+    last_caused: Option<Instant>,
     failed: bool,
 }
 
@@ -89,8 +90,9 @@ impl KeySet {
             Err(other) => return Err(other),
         }
         // A task of its own: a client that hangs up must not break off what others wait for.
-        let this = Arc::clone(self);
-        let failed = tokio::spawn(async move { this.read_if_due().await }).await;
+        let (this, wanted) = (Arc::clone(self), kid.map(str::to_owned));
+        let reading = async move { this.read_if_due(algorithm, wanted.as_deref()).await };
+        let failed = tokio::spawn(reading).await;
         match self.keys.load().find(algorithm, kid) {
             Ok(key) => Ok(key.clone()),
             // The key may well be there, where it cannot be seen.
@@ -99,11 +101,14 @@ impl KeySet {
         }
     }
 
-    /// Reads the set again, and whether that failed; or how it went the last time, if that is a
-    /// short while ago. Who comes while it is read waits here and finds it done.
-    async fn read_if_due(&self) -> bool {
+    /// Reads the set again for a key that is still not there, and whether that failed; or how it went
+    /// the last time, if that is a short while ago. Who comes while it is read waits here and finds
+    /// it done.
+    async fn read_if_due(&self, algorithm: Algorithm, kid: Option<&str>) -> bool {
         let mut reading = self.reading.lock().await;
-        if reading.last.is_none_or(|last| last.elapsed() >= COOLDOWN) {
+        let is_known = self.keys.load().find(algorithm, kid).is_ok();
+        if !is_known && reading.last_caused.is_none_or(|last| last.elapsed() >= COOLDOWN) {
+            reading.last_caused = Some(Instant::now());
             self.read(&mut reading).await;
         }
         reading.failed
@@ -122,7 +127,6 @@ impl KeySet {
             Source::File(path) => read_file(path),
             Source::Url(url, client) => fetch(url, client).await.map_err(|error| error.to_string()),
         };
-        reading.last = Some(Instant::now());
         reading.failed = keys.is_err();
         match keys {
             Ok(keys) => {

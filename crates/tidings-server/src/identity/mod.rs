@@ -11,6 +11,8 @@ mod cookies;
 mod grant;
 mod jws;
 mod key_set;
+#[cfg(test)]
+mod key_tests;
 mod keys;
 mod outbound;
 mod principal;

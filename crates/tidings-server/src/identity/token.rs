@@ -3,6 +3,9 @@
 //! A key makes nothing that it would refuse. How a token is checked is in `verifier`, what it says in
 //! `claims`.
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Map, Value, json};
@@ -75,13 +78,11 @@ impl TokenKey {
             .into_iter()
             .find_map(|(algorithm, key)| Some((algorithm, key.ok()?)))
             .ok_or(KeyError::NotAPrivateKey)?;
-        let public = Jwk::from_encoding_key(&signing, algorithm);
-        let public = public.ok().and_then(|jwk| serde_json::to_value(jwk).ok());
-        let public = public.as_ref().and_then(Value::as_object).ok_or(match algorithm {
+        let public = public_jwk(&signing, algorithm).ok_or(match algorithm {
             Algorithm::ES256 => KeyError::OtherCurve,
             _ => KeyError::NotAPrivateKey,
         })?;
-        let verifying = VerifyingKey::from_jwk(public).ok_or(match algorithm {
+        let verifying = VerifyingKey::from_jwk(&public).ok_or(match algorithm {
             Algorithm::ES256 => KeyError::OtherCurve,
             _ => KeyError::ShortRsa,
         })?;
@@ -130,6 +131,19 @@ impl TokenKey {
         self.verify(&token, now_ms)?;
         Ok(token)
     }
+}
+
+/// The public half of a private key.
+fn public_jwk(private: &EncodingKey, algorithm: Algorithm) -> Option<Map<String, Value>> {
+    let jwk = if algorithm == Algorithm::EdDSA {
+        // The library knows only one of the two forms such a key has (RFC 5208 and RFC 5958).
+        let pair = Ed25519KeyPair::from_pkcs8(private.as_bytes()).ok()?;
+        let public = URL_SAFE_NO_PAD.encode(pair.public_key());
+        json!({ "kty": "OKP", "crv": "Ed25519", "x": public })
+    } else {
+        serde_json::to_value(Jwk::from_encoding_key(private, algorithm).ok()?).ok()?
+    };
+    jwk.as_object().cloned()
 }
 
 /// Why a token is refused. Repeats nothing of the token but names that its claims have anyway.

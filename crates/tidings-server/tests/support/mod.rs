@@ -8,6 +8,7 @@ pub mod api;
 pub mod publisher;
 pub mod raw;
 pub mod reader;
+pub mod session;
 pub mod tokens;
 
 use std::cell::RefCell;
