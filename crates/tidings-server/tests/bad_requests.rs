@@ -461,7 +461,8 @@ fn routes(rows: &mut Vec<Row>) {
     }
     for method in ["GET", "PUT", "DELETE", "PATCH", "PROPFIND", "post"] {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        rows.push(row(method, "/api/events", 405, "method-not-allowed"));
+        rows.push(row(method.clone(), "/api/events", 405, "method-not-allowed"));
+        rows.push(row(method, "/api/sse/token", 405, "method-not-allowed"));
     }
 }
 
