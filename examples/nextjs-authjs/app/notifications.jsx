@@ -9,6 +9,7 @@ const SHOWN_MAX = 50;
 export function Notifications({ tidingsUrl, userId }) {
   const [state, setState] = useState("connecting");
   const [notifications, setNotifications] = useState([]);
+  const isOver = state === "signed out";
   const [sent, notify, sending] = useActionState(notifyAction, { error: null });
 
   useEffect(
@@ -29,7 +30,7 @@ export function Notifications({ tidingsUrl, userId }) {
             Send yourself a notification
             <input name="title" required maxLength={200} defaultValue="Your order has shipped" />
           </label>
-          <button type="submit" className="primary" disabled={sending}>
+          <button type="submit" className="primary" disabled={sending || isOver}>
             Send
           </button>
         </form>
@@ -44,7 +45,7 @@ export function Notifications({ tidingsUrl, userId }) {
             {state}
           </output>
         </div>
-        {state === "signed out" && (
+        {isOver && (
           <p className="notice">
             You have signed out, here or in another tab. <a href="/sign-in">Sign in</a> to go on.
           </p>
