@@ -23,6 +23,8 @@ export interface StartOptions {
   dev?: boolean;
   /** The origins whose pages may read from the server. */
   origins?: string[];
+  /** Other settings, by their variables. */
+  settings?: Record<string, string>;
 }
 
 export interface Server {
@@ -46,7 +48,7 @@ export function binary(): string {
 
 /** Starts a server that ends with the test, at the latest. */
 export async function startServer(options: StartOptions = {}): Promise<Server> {
-  const { port = 0, dev = false, origins = [] } = options;
+  const { port = 0, dev = false, origins = [], settings = {} } = options;
   const folder = await mkdtemp(join(tmpdir(), "tidings-e2e-"));
   const config = join(folder, "tidings.toml");
   await writeFile(config, origins.length ? `[cors]\norigins = ${JSON.stringify(origins)}\n` : "");
@@ -63,6 +65,7 @@ export async function startServer(options: StartOptions = {}): Promise<Server> {
         TIDINGS_STREAMS__HEARTBEAT_SECS: "1",
         TIDINGS_LIMITS__SSE__LIMIT: "0",
         ...(dev ? {} : { TIDINGS_TOKEN_SECRET: TOKEN_SECRET }),
+        ...settings,
       },
     },
   );
