@@ -103,6 +103,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
 }
 
 fn new(args: Box<NewArgs>) -> anyhow::Result<()> {
+    let args = *args;
     let request = TokenRequest {
         user: args.user,
         subscribe: args.subscribe,
