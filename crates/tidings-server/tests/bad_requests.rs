@@ -450,7 +450,7 @@ fn routes(rows: &mut Vec<Row>) {
     {
         rows.push(get(path, 404, "not-found"));
     }
-    for path in ["/healthz/x", "/metrics", "/api/../api/ssex", "/api/sse/token", "/.env"] {
+    for path in ["/healthz/x", "/metrics", "/api/../api/ssex", "/api/sse/tokens", "/.env"] {
         rows.push(get(path, 404, "not-found"));
     }
     let reading = ["/api/sse", "/api/polling", "/healthz", "/readyz", "/openapi.json"];
@@ -461,7 +461,8 @@ fn routes(rows: &mut Vec<Row>) {
     }
     for method in ["GET", "PUT", "DELETE", "PATCH", "PROPFIND", "post"] {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        rows.push(row(method, "/api/events", 405, "method-not-allowed"));
+        rows.push(row(method.clone(), "/api/events", 405, "method-not-allowed"));
+        rows.push(row(method, "/api/sse/token", 405, "method-not-allowed"));
     }
 }
 

@@ -57,6 +57,13 @@ fn token(args: &[&str]) -> String {
 #[case::token_for_a_wrong_pattern(&["token", "new", "--user", "42", "--subscribe", "a*"], 2)]
 #[case::token_with_a_list_as_meta(&["token", "new", "--user", "42", "--meta", "[]"], 2)]
 #[case::token_that_never_holds(&["token", "new", "--user", "42", "--secret", SECRET, "--ttl-secs", "0"], 2)]
+#[case::token_by_a_key_that_is_nowhere(&["token", "new", "--user", "42", "--private-key", "/nowhere"], 1)]
+#[case::token_by_a_key_that_is_none(&["token", "new", "--user", "42", "--private-key", "/dev/null"], 1)]
+#[case::token_by_a_nameless_secret(&["token", "new", "--user", "42", "--secret", SECRET, "--kid", "a"], 2)]
+#[case::token_by_two_keys(&["token", "new", "--user", "42", "--secret", SECRET, "--private-key", "x"], 2)]
+#[case::token_that_lives_too_long(&["token", "new", "--user", "42", "--secret", SECRET, "--ttl-secs", "86401"], 1)]
+#[case::check_by_keys_that_are_nowhere(&["token", "check", "x", "--jwks", "/nowhere"], 1)]
+#[case::check_by_nothing(&["token", "check", "x"], 2)]
 #[case::token_with_an_empty_role(&["token", "new", "--user", "42", "--secret", SECRET, "--role", ""], 1)]
 fn exits_with(#[case] args: &[&str], #[case] code: i32) {
     let output = tidings(args, &[], "");
@@ -105,6 +112,37 @@ fn takes_the_secret_of_a_token_from_the_configuration() {
     assert_eq!(check(&[("TIDINGS_CONFIG", path)]), Some(0));
     // Another audience.
     assert_eq!(check(&[("TIDINGS_TOKEN_SECRET", SECRET)]), Some(1));
+}
+
+#[test]
+fn makes_tokens_with_a_private_key_that_the_public_one_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let pem = pair.serialize_pem();
+    std::fs::write(path("key.pem"), &pem).unwrap();
+    let key = jsonwebtoken::EncodingKey::from_ec_pem(pem.as_bytes()).unwrap();
+    let mut jwk =
+        jsonwebtoken::jwk::Jwk::from_encoding_key(&key, jsonwebtoken::Algorithm::ES256).unwrap();
+    jwk.common.key_id = Some("a".to_owned());
+    std::fs::write(path("jwks.json"), serde_json::json!({ "keys": [jwk] }).to_string()).unwrap();
+
+    let issuer = [("TIDINGS_TOKENS__ISSUER", "https://login.example.com")];
+    let key = path("key.pem");
+    let new = ["token", "new", "--user", "42", "--private-key", &key, "--kid", "a"];
+    let output = tidings(&new, &issuer, "");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let token = stdout(&output);
+    let jwks = path("jwks.json");
+    let check = |issuer: &[(&str, &str)]| {
+        let output = tidings(&["token", "check", "-", "--jwks", &jwks], issuer, &token);
+        let answer: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        (output.status.code(), answer["claims"]["iss"].clone())
+    };
+    assert_eq!(check(&issuer), (Some(0), "https://login.example.com".into()));
+    assert_eq!(check(&[("TIDINGS_TOKENS__ISSUER", "https://elsewhere")]).0, Some(1));
+    let by_secret = tidings(&["token", "check", "-", "--secret", SECRET], &issuer, &token);
+    assert_eq!(by_secret.status.code(), Some(1));
 }
 
 #[test]

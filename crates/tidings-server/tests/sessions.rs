@@ -11,7 +11,6 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
 use jsonwebtoken::jwk::Jwk;
@@ -37,15 +36,16 @@ impl Application {
         let application = Self::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/session", listener.local_addr().unwrap());
-        let routes =
-            Router::new().route("/session", get(Self::answer)).with_state(application.clone());
+        let this = application.clone();
+        let answer = async move |headers: HeaderMap| this.answer(&headers);
+        let routes = Router::new().route("/session", get(answer));
         tokio::spawn(axum::serve(listener, routes).into_future());
         (application, url)
     }
 
-    async fn answer(State(this): State<Self>, headers: HeaderMap) -> (StatusCode, String) {
+    fn answer(&self, headers: &HeaderMap) -> (StatusCode, String) {
         let cookie = headers.get("cookie").and_then(|cookie| cookie.to_str().ok());
-        let answer = cookie.and_then(|cookie| this.0.lock().unwrap().get(cookie).cloned());
+        let answer = cookie.and_then(|cookie| self.0.lock().unwrap().get(cookie).cloned());
         let (status, body) = answer.unwrap_or((401, Value::Null));
         (StatusCode::from_u16(status).unwrap(), body.to_string())
     }

@@ -24,7 +24,7 @@ const KEY_FILE_BYTES_MAX: u64 = 65_536;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Print a new token for a user
-    New(NewArgs),
+    New(Box<NewArgs>),
     /// Print what a token says and whether a node would take it; exit 1 if not
     Check(CheckArgs),
 }
@@ -70,7 +70,7 @@ pub(crate) struct NewArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "secret")]
     private_key: Option<PathBuf>,
     /// What the key set calls that key
-    #[arg(long, value_name = "ID", requires = "private_key")]
+    #[arg(long, value_name = "ID")]
     kid: Option<String>,
     #[command(flatten)]
     key: KeyArgs,
@@ -102,7 +102,8 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     }
 }
 
-fn new(args: NewArgs) -> anyhow::Result<()> {
+fn new(args: Box<NewArgs>) -> anyhow::Result<()> {
+    let args = *args;
     let request = TokenRequest {
         user: args.user,
         subscribe: args.subscribe,
@@ -117,6 +118,9 @@ fn new(args: NewArgs) -> anyhow::Result<()> {
     let config = config(args.key)?;
     let key = match args.private_key {
         Some(file) => private_key(&file, args.kid, &config)?,
+        None if args.kid.is_some() => {
+            return Err(UsageError("--kid names the key of --private-key".into()).into());
+        }
         None => TokenKey::new(&config.tokens).ok_or_else(no_key)?,
     };
     let token = match key.mint(&request, now_unix_ms()?, random) {

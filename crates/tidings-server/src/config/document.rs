@@ -100,8 +100,8 @@ fn lines_of(setting: &Setting, value: &Value) -> String {
     if setting.name().len() + " = ".len() + line.chars().count() <= LINE_CHARS_MAX {
         return line;
     }
-    let items: String = items.iter().map(|item| format!("    {},\n", toml_value(item))).collect();
-    format!("[\n{items}]")
+    let items: Vec<_> = items.iter().map(toml_value).collect();
+    format!("[\n    {},\n]", items.join(",\n    "))
 }
 
 /// A value as TOML writes it.

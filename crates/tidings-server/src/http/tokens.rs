@@ -90,7 +90,7 @@ pub(super) async fn mint(
         may_mint(&principal)?;
         let wanted = read(&settings, &headers, &mut body).await?;
         let now_ms = hub.clock.now().unix_ms;
-        answer(&settings, request(&settings, &principal, wanted, now_ms)?, now_ms)
+        answer(&settings, &request(&settings, &principal, wanted, now_ms)?, now_ms)
     };
     let answer = answer.await;
     if answer.is_err() {
@@ -224,14 +224,14 @@ fn patterns(texts: &[String]) -> Result<Vec<Pattern>, Problem> {
     texts.iter().map(pattern).collect()
 }
 
-fn answer(settings: &Settings, request: TokenRequest, now_ms: u64) -> Result<Response, Problem> {
+fn answer(settings: &Settings, request: &TokenRequest, now_ms: u64) -> Result<Response, Problem> {
     let Some(key) = settings.authenticator.token_key() else {
         return Err(Problem::no_token_secret(
             "This server has no tokens.secret to sign with; the issuer of its key set makes tokens.",
         ));
     };
     let token = key
-        .mint(&request, now_ms, fastrand::u128(..))
+        .mint(request, now_ms, fastrand::u128(..))
         .map_err(|error| Problem::invalid_body(format!("The token cannot be made: {error}.")))?;
     let minted = Minted {
         token,

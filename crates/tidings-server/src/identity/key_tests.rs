@@ -57,10 +57,10 @@ impl IssuerKey {
     }
 
     fn token(&self, kid: Option<&str>) -> String {
-        self.token_with(kid, json!({}))
+        self.token_with(kid, &json!({}))
     }
 
-    fn token_with(&self, kid: Option<&str>, changes: Value) -> String {
+    fn token_with(&self, kid: Option<&str>, changes: &Value) -> String {
         let mut claims = json!({
             "iss": ISSUER, "sub": "42", "aud": "tidings", "iat": NOW_SECS, "exp": NOW_SECS + 300,
             "jti": "7f3a",
@@ -121,11 +121,11 @@ async fn takes_what_a_key_has_signed(#[case] key: &LazyLock<IssuerKey>) {
     assert_eq!(verdict(&set, &key.token(Some("a"))).await, Ok(()));
     assert_eq!(verdict(&set, &key.token(None)).await, Ok(()));
     assert_eq!(verdict(&set, &key.token(Some("b"))).await, Err(TokenError::UnknownKey));
-    let elsewhere = key.token_with(Some("a"), json!({ "iss": "https://elsewhere" }));
+    let elsewhere = key.token_with(Some("a"), &json!({ "iss": "https://elsewhere" }));
     assert_eq!(verdict(&set, &elsewhere).await, Err(TokenError::Issuer));
     let token = key.token(Some("a"));
     let (message, _) = token.rsplit_once('.').unwrap();
-    let other = key.token_with(Some("a"), json!({ "sub": "1" }));
+    let other = key.token_with(Some("a"), &json!({ "sub": "1" }));
     let forged = format!("{message}.{}", other.rsplit_once('.').unwrap().1);
     assert_eq!(verdict(&set, &forged).await, Err(TokenError::Signature));
 }

@@ -136,9 +136,9 @@ impl Introspector {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         for (name, value) in credential.headers() {
-            let unusable = |_| OutboundError::Answer(format!("'{name}' cannot be handed on"));
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable(()))?;
-            let mut value = HeaderValue::from_bytes(value).map_err(|_| unusable(()))?;
+            let unusable = || OutboundError::Answer(format!("'{name}' cannot be handed on"));
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable())?;
+            let mut value = HeaderValue::from_bytes(value).map_err(|_| unusable())?;
             // Whatever logs requests down there is not to show it.
             value.set_sensitive(true);
             headers.append(name, value);

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -402,8 +401,11 @@ impl Application {
         (StatusCode::from_u16(status).unwrap(), body)
     }
 
-    fn says(&self, credential: &str, status: u16, body: impl ToString) {
-        let answer = (status, body.to_string());
+    fn says(&self, credential: &str, status: u16, body: impl Into<Value>) {
+        let answer = match body.into() {
+            Value::String(text) => (status, text),
+            json => (status, json.to_string()),
+        };
         self.answers.lock().unwrap().insert(credential.to_owned(), answer);
     }
 
@@ -651,7 +653,7 @@ async fn keeps_streams_while_the_application_is_away() {
     for (status, body) in [(500, ""), (200, "<html>"), (404, "")] {
         application.says("sid=a", status, body);
         let asked = application.asked();
-        let later = NOW_MS + Duration::from_hours(asked as u64).as_millis() as u64;
+        let later = NOW_MS + asked as u64 * 3_600_000;
         assert_eq!(live.recheck(&authenticator, later).await, [0; 0]);
         assert_eq!(application.asked(), asked + 1);
     }
