@@ -167,7 +167,8 @@ fn refusal(error: &AuthError) -> Problem {
     let mut detail = error.to_string();
     // Errors are written as the end of a log line; a detail is a sentence.
     if let Some(first) = detail.get(..1) {
-        detail = format!("{}{}.", first.to_uppercase(), &detail[1..]);
+        let end = if detail.ends_with('?') { "" } else { "." };
+        detail = format!("{}{}{end}", first.to_uppercase(), &detail[1..]);
     }
     match error.code() {
         "ambiguous-credentials" => Problem::ambiguous_credentials(detail),
