@@ -7,6 +7,7 @@
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hash};
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub(crate) enum Subject<'a> {
 /// A subject in eight bytes: a keyed hash. Each stream keeps three, so their texts would be most of
 /// what it takes; that two of them are alike happens once in 2^64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Mark(u64);
+struct Mark(NonZeroU64);
 
 /// What a revocation may find somebody by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,7 +143,8 @@ impl Revocations {
 
     /// The kind is part of it: a user and a session of the same name are two.
     fn mark(&self, subject: Subject<'_>) -> Mark {
-        Mark(self.hasher.hash_one(subject))
+        // Not zero, so that one that is not there takes no more room.
+        Mark(NonZeroU64::new(self.hasher.hash_one(subject)).unwrap_or(NonZeroU64::MIN))
     }
 
     fn list(&self) -> MutexGuard<'_, List> {

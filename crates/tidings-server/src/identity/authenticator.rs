@@ -244,7 +244,10 @@ fn bearer(authorization: &[u8]) -> Option<&[u8]> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// No credential at all.
-    #[error("this needs a credential: send an API key or a token as 'Authorization: Bearer …'")]
+    #[error(
+        "this needs a credential: an API key or a token as 'Authorization: Bearer …', or the \
+         application's session where this server takes it"
+    )]
     Missing,
     /// Two of a kind, or a token in header and query. The request is wrong, whoever sends it.
     #[error("this came with more than one credential; send one")]
