@@ -265,6 +265,7 @@ async fn the_api_describes_every_route_it_has() {
         "get /api/sse",
         "get /api/polling",
         "post /api/events",
+        "post /api/sse/token",
         "get /healthz",
         "get /readyz",
         "get /openapi.json",
