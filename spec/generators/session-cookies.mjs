@@ -65,7 +65,9 @@ async function add(name, version, cookieName, claims, more = {}) {
     ...(userClaim ? { userClaim } : {}),
     cookie: header,
     nowMs: (exp - MAX_AGE_SECS + afterSecs) * 1000,
-    ...(expected.refused ? expected : { user: claims[userClaim ?? "sub"], expMs: exp * 1000, ...expected }),
+    ...(expected.refused
+      ? expected
+      : { user: claims[userClaim ?? "sub"], expMs: exp * 1000, ...expected }),
   });
 }
 
@@ -99,21 +101,39 @@ for (const [version, names] of [
     ...ada,
     sub: "a/b*%2F..\u00fc",
   });
-  await add(`takes the user from another claim, ${version}`, version, cookieName, { ...ada, id: "u-7" }, {
-    userClaim: "id",
-  });
+  await add(
+    `takes the user from another claim, ${version}`,
+    version,
+    cookieName,
+    { ...ada, id: "u-7" },
+    {
+      userClaim: "id",
+    },
+  );
   await add(`refuses a session without the claim, ${version}`, version, cookieName, ada, {
     userClaim: "id",
     refused: "user",
   });
-  await add(`refuses a session whose user is a number, ${version}`, version, cookieName, { ...ada, id: 7 }, {
-    userClaim: "id",
-    refused: "user",
-  });
-  await add(`takes the session's id where there is one, ${version}`, version, cookieName, {
-    ...ada,
-    sid: "session-1",
-  }, { sid: "session-1" });
+  await add(
+    `refuses a session whose user is a number, ${version}`,
+    version,
+    cookieName,
+    { ...ada, id: 7 },
+    {
+      userClaim: "id",
+      refused: "user",
+    },
+  );
+  await add(
+    `takes the session's id where there is one, ${version}`,
+    version,
+    cookieName,
+    {
+      ...ada,
+      sid: "session-1",
+    },
+    { sid: "session-1" },
+  );
 }
 await add("refuses auth.js 5 under another name", "auth.js 5", HOST_5, ada, {
   rename: PLAIN_5,
@@ -126,6 +146,9 @@ const about =
   "Session cookies as the real packages make them, and what is read from them: " +
   `@auth/core ${version("@auth/core")}, next-auth ${version("next-auth")}.`;
 const ascii = (value) =>
-  JSON.stringify(value).replace(/[\u007f-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  JSON.stringify(value).replace(
+    /[\u007f-\uffff]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 const rows = cases.map((row) => `    ${ascii(row)}`).join(",\n");
 process.stdout.write(`{\n  "about": ${ascii(about)},\n  "cases": [\n${rows}\n  ]\n}\n`);
