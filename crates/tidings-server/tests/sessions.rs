@@ -255,7 +255,7 @@ async fn a_bare_user_id_is_believed_only_where_it_is_fenced_in() {
     assert_eq!(refusal(with("cookie", "session=x")).await.0, 401);
     assert_eq!(refusal(with("cookie", "tidings_token=x")).await.0, 401);
 
-    let remote = Server::start(&[
+    let mut remote = Server::start(&[
         ("AUTH__LEGACY_USER_ID", "insecure"),
         ("AUTH__LEGACY_USER_ID_REMOTE", "true"),
     ]);
@@ -263,6 +263,8 @@ async fn a_bare_user_id_is_believed_only_where_it_is_fenced_in() {
     let request =
         api.get_as_nobody("/api/polling?userId=42").header("x-forwarded-for", "192.0.2.7");
     assert_eq!(request.send().await.unwrap().status(), 200);
+    remote.kill();
+    assert!(remote.whole_log().contains("anyone can claim to be anyone\",\"remote\":true"));
 }
 
 /// A key of an issuer's, and its entry in the key set.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use tidings_hub::{Pattern, Topic};
 
 use super::*;
-use crate::config::{Config, Key, Scope, Secret, Tokens};
+use crate::config::{Config, Key, LegacyUserId, Scope, Secret, Tokens};
 
 const SECRET: &str = "q0Yk3uCzP8vNfW5tJr2XhB7LgMs9aEoD6iTnK1wQxR4=";
 const API_KEY: &str = "tk_9f1c4be07a3d5528e6b0c4d1a7f3982b64e05dce";
@@ -434,6 +434,38 @@ fn takes_no_tokens_without_a_secret() {
     let credentials = Credentials { query_token: Some(&token), ..Credentials::default() };
     let outcome = authenticate(&config, &credentials);
     assert_eq!(outcome, Err(AuthError::NoTokens));
+}
+
+#[rstest]
+#[case::off(LegacyUserId::Off, false, "42", false, Err(AuthError::UserIdOff))]
+#[case::from_here(LegacyUserId::Insecure, false, "42", false, Ok("user/42"))]
+#[case::from_elsewhere(LegacyUserId::Insecure, false, "42", true, Err(AuthError::UserIdRemote))]
+#[case::from_elsewhere_as_allowed(LegacyUserId::Insecure, true, "42", true, Ok("user/42"))]
+#[case::allowed_and_off(LegacyUserId::Off, true, "42", true, Err(AuthError::UserIdOff))]
+#[case::strange(LegacyUserId::Insecure, false, "a/*", false, Ok("user/a%2F%2A"))]
+#[case::empty(LegacyUserId::Insecure, false, "", false, Err(AuthError::UserId(UserError::Empty)))]
+fn believes_a_bare_user_id_as_far_as_it_is_told(
+    #[case] legacy_user_id: LegacyUserId,
+    #[case] remote: bool,
+    #[case] user_id: &str,
+    #[case] is_remote: bool,
+    #[case] expected: Result<&str, AuthError>,
+) {
+    let mut config = config();
+    config.auth.legacy_user_id = legacy_user_id;
+    config.auth.legacy_user_id_remote = remote;
+    let claim = Credentials { user_id: Some(user_id), is_remote, ..Credentials::default() };
+    let principal = authenticate(&config, &claim);
+    if let Ok(principal) = &principal {
+        assert_eq!(principal.method, Method::UserId);
+        assert!(!principal.grant.publishes() && principal.grant.subscribe.is_empty());
+        assert!(principal.role.is_none() && principal.scopes.is_empty());
+    }
+    let topic = principal.map(|principal| principal.user.unwrap().topic().as_str().to_owned());
+    assert_eq!(topic, expected.map(str::to_owned));
+    // Whatever is stronger decides alone.
+    let beside = Credentials { query_token: Some("x"), ..claim };
+    assert!(matches!(authenticate(&config, &beside), Err(AuthError::Token(_))));
 }
 
 fn request(user: &str) -> TokenRequest {
