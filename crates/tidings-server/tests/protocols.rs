@@ -115,7 +115,7 @@ fn the_head_of_a_stream_has_these_headers_and_no_others() {
     let mut expected = vec![
         "access-control-allow-credentials: true",
         "access-control-allow-origin: https://app.example.com",
-        "access-control-expose-headers: etag,retry-after,ratelimit-policy,ratelimit",
+        "access-control-expose-headers: etag,retry-after,ratelimit-policy,ratelimit,tidings-warning",
         "cache-control: no-store",
         "content-type: text/event-stream; charset=utf-8",
         "referrer-policy: no-referrer",

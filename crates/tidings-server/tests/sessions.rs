@@ -255,6 +255,15 @@ async fn a_bare_user_id_is_believed_only_where_it_is_fenced_in() {
     assert_eq!(refusal(with("cookie", "session=x")).await.0, 401);
     assert_eq!(refusal(with("cookie", "tidings_token=x")).await.0, 401);
 
+    // An id that anyone may choose has no limit of its own.
+    let limited =
+        Server::start(&[("AUTH__LEGACY_USER_ID", "insecure"), ("LIMITS__POLLING__LIMIT", "2")]);
+    let api = Api::new(&limited.url());
+    for (user, expected) in [("1", 200), ("2", 200), ("3", 429)] {
+        let path = format!("/api/polling?userId={user}");
+        assert_eq!(api.get_as_nobody(&path).send().await.unwrap().status(), expected, "{user}");
+    }
+
     let mut remote = Server::start(&[
         ("AUTH__LEGACY_USER_ID", "insecure"),
         ("AUTH__LEGACY_USER_ID_REMOTE", "true"),
@@ -436,4 +445,28 @@ async fn whoever_the_application_vouches_for_since_is_let_in_after_a_revocation(
     // A session that was revoked by its id is not, whatever the application says.
     assert_eq!(revoke(json!({ "session": "s1" })).await, 0);
     assert_eq!(poll().await, 401);
+}
+
+#[tokio::test]
+async fn a_cookie_that_outlasts_the_memory_of_revocations_is_refused() {
+    let server = Server::start(&[
+        ("AUTH__SESSION__JWT__COOKIE", "session"),
+        ("AUTH__SESSION__JWT__SECRET", SESSION_SECRET),
+        ("AUTH__SESSION__AGE_MAX_SECS", "3600"),
+    ]);
+    let api = Api::new(&server.url());
+    let now_secs = unix_ms() / 1000;
+    for (lasts_secs, expected) in [(3500, 200), (3600, 200), (3700, 401), (31_536_000, 401)] {
+        let session = signed_session(&json!({ "exp": now_secs + lasts_secs }));
+        let request = api.get_as_nobody("/api/polling");
+        let answer = request.header("cookie", format!("session={session}")).send().await.unwrap();
+        assert_eq!(answer.status(), expected, "{lasts_secs}");
+        if expected == 401 {
+            assert!(json(answer).await["detail"].as_str().unwrap().contains("age_max_secs"));
+        }
+    }
+    // It is remembered for as long as such a cookie may last.
+    let request = api.post_to("/api/revocations").json(&json!({ "user": "42" }));
+    let until_ms = json(request.send().await.unwrap()).await["until"].as_u64().unwrap();
+    assert!(until_ms >= (now_secs + 86_400) * 1000, "{until_ms}");
 }

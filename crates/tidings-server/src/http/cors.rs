@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderName, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{Hub, limited};
+use super::{Hub, limited, who};
 
 /// How long a browser may remember a preflight.
 const PREFLIGHT_AGE: Duration = Duration::from_mins(10);
@@ -31,6 +31,12 @@ pub(super) fn layer(hub: Arc<Hub>) -> CorsLayer {
             HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("last-event-id"),
         ])
-        .expose_headers([header::ETAG, header::RETRY_AFTER, limited::POLICY, limited::REST])
+        .expose_headers([
+            header::ETAG,
+            header::RETRY_AFTER,
+            limited::POLICY,
+            limited::REST,
+            who::WARNING,
+        ])
         .max_age(PREFLIGHT_AGE)
 }

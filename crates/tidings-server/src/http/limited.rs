@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::problem::Problem;
 use super::{Hub, Settings};
 use crate::config::Limits;
-use crate::identity::{Principal, User};
+use crate::identity::{Method, Principal};
 use crate::limits::{Endpoint, Quota, Subject, Verdict};
 
 /// The limit and its window (draft-ietf-httpapi-ratelimit-headers).
@@ -38,9 +38,10 @@ impl Taken {
         if principal.is_api_key() || quota.limit == 0 {
             return Ok(None);
         }
-        let subject = match principal.user.as_ref().map(User::id) {
-            Some(user) => Subject::User(endpoint, user),
-            None => Subject::Address(endpoint, address),
+        let subject = match &principal.user {
+            // An id that proves nothing is of its caller's choosing.
+            Some(user) if principal.method != Method::UserId => Subject::User(endpoint, user.id()),
+            _ => Subject::Address(endpoint, address),
         };
         let verdict = hub.limits.take(subject, quota, limits.keys_max, hub.uptime_ms());
         let taken = Self { name: endpoint.name(), window_secs: quota.window_ms / 1000, verdict };

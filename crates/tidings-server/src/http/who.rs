@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 
 use axum::response::Response;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tidings_hub::Selection;
 use tracing::warn;
 
@@ -18,6 +18,8 @@ use crate::revocations::Holder;
 
 /// The cookie that a token may be in, on the two subscriber endpoints.
 const TOKEN_COOKIE: &str = "tidings_token";
+/// Says in an answer that its reader was let in for nothing.
+pub(super) const WARNING: HeaderName = HeaderName::from_static("tidings-warning");
 /// When to come back after whoever knows who one is did not answer.
 const UNAVAILABLE_RETRY_AFTER_SECS: u32 = 5;
 
@@ -159,7 +161,7 @@ fn was_handed_on(headers: &HeaderMap) -> bool {
 pub(super) fn warn_in(response: &mut Response, principal: &Principal) {
     if principal.method == Method::UserId {
         let warning = HeaderValue::from_static("insecure-user-id");
-        response.headers_mut().insert("tidings-warning", warning);
+        response.headers_mut().insert(WARNING, warning);
     }
 }
 
