@@ -1,0 +1,11 @@
+import { defineConfig, type UserConfig } from "tsdown";
+
+const config: UserConfig = defineConfig({
+  entry: ["src/eventsource.ts"],
+  platform: "neutral",
+  target: "es2022",
+  dts: true,
+  fixedExtension: false,
+});
+
+export default config;
