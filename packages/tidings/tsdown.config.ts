@@ -1,7 +1,7 @@
 import { defineConfig, type UserConfig } from "tsdown";
 
 const config: UserConfig = defineConfig({
-  entry: ["src/eventsource.ts"],
+  entry: ["src/index.ts", "src/eventsource.ts"],
   platform: "neutral",
   target: "es2022",
   dts: true,
