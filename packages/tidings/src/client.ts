@@ -247,6 +247,7 @@ export function createTidings<Events extends EventMap = EventMap>(
     get cursor() {
       return cursor;
     },
+    cache: options.cache,
     getSnapshot: () => state,
     subscribe,
     on(type, handler: EventHandler<never>) {

@@ -179,6 +179,8 @@ export interface Tidings<Events extends EventMap = EventMap>
   extends AsyncIterable<TidingsEvent<Events[keyof Events]>> {
   /** Everything up to here has been handled. */
   readonly cursor: string | undefined;
+  /** The cache of the options. */
+  readonly cache: EventCache | undefined;
   /** The state; the same object until it changes. */
   getSnapshot(): State;
   /** Calls back after each change of the state. Returns the way to stop. */
