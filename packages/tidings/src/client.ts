@@ -1,0 +1,319 @@
+// `createTidings`: the client as an application sees it. It hands events to handlers one at a time, commits
+// the cursor after them, keeps it over a reload, and shows one state. How events come is the connection's.
+
+import { createConnection, type Stage } from "./connection.ts";
+import { createDelivery } from "./delivery.ts";
+import { watchPage } from "./page.ts";
+import { createTokens } from "./tokens.ts";
+import type {
+  Environment,
+  EventHandler,
+  EventMap,
+  Gap,
+  PageSource,
+  State,
+  TextStorage,
+  Tidings,
+  TidingsEvent,
+  TidingsOptions,
+  Timing,
+} from "./types.ts";
+
+/** What the protocol asks of a client; see "Writing a client" there. */
+export const TIMING: Timing = {
+  backoffMinMs: 1_000,
+  backoffMaxMs: 30_000,
+  retryMs: 3_000,
+  stableMs: 10_000,
+  connectMs: 15_000,
+  heartbeatSecs: 15,
+  waitSecs: 25,
+  answerMs: 10_000,
+  pollIntervalMs: 1_000,
+};
+
+/** The error that an iteration ends with, when the client ended for a reason. */
+export class TidingsError extends Error {
+  override name = "TidingsError";
+  readonly state: State & { status: "closed" };
+
+  constructor(state: State & { status: "closed" }) {
+    super(state.error?.message ?? "closed");
+    this.state = state;
+  }
+}
+
+type AnyHandler = (event: TidingsEvent<never>) => unknown;
+
+/** A client. It connects when it is first listened to, or when `connect` is called. */
+export function createTidings<Events extends EventMap = EventMap>(
+  options: TidingsOptions,
+): Tidings<Events> {
+  const env = environment(options);
+  const storage = options.user === undefined ? undefined : (options.storage ?? sessionStorage());
+  const { sseEndpoint, pollingEndpoint } = endpoints(options);
+  const topics = options.topics ?? [];
+  const key = `tidings:cursor:${options.user}:${sseEndpoint ?? pollingEndpoint}:${topics}`;
+
+  let cursor = options.cursor ?? attempt(() => storage?.getItem(key) ?? undefined);
+  let state: State = { status: "idle", cursor };
+  let saving = false;
+  let pausing: "hidden" | "frozen" | undefined;
+  let unwatch: (() => void) | undefined;
+  const listeners = new Set<() => void>();
+  const byType = new Map<string, Set<AnyHandler>>();
+  const forAny = new Set<AnyHandler>();
+  const forGaps = new Set<(gap: Gap) => unknown>();
+  if (options.onGap) forGaps.add((gap) => options.onGap?.(gap));
+  const delivery = createDelivery();
+
+  const connection = createConnection({
+    env,
+    timing: { ...TIMING, ...options.timing },
+    tokens: createTokens(options.token),
+    sseEndpoint,
+    pollingEndpoint,
+    transports: options.transports ?? ["sse", "long-poll", "poll"],
+    topics,
+    types: options.types ?? [],
+    rewind: options.rewind === undefined ? undefined : String(options.rewind),
+    headers: options.headers ?? {},
+    credentials: options.credentials ?? "same-origin",
+    plain: options.plain ?? false,
+    cursor,
+    event(event, after) {
+      delivery.push(
+        () => {
+          options.cache?.add(event);
+          return callAll([...(byType.get(event.type) ?? []), ...forAny], event);
+        },
+        () => commit(after),
+      );
+    },
+    gap(gap, after) {
+      delivery.push(
+        () => callAll([...forGaps], gap),
+        () => commit(after),
+      );
+    },
+    moved(after) {
+      delivery.push(
+        () => undefined,
+        () => commit(after),
+      );
+    },
+    handling: delivery.handling,
+    stage: setStage,
+    ended(error) {
+      unwatch?.();
+      unwatch = undefined;
+      setStage({ status: "closed", error });
+    },
+  });
+
+  /** Calls all, and returns what they wait for. One that throws keeps no other from being called. */
+  function callAll<T>(
+    handlers: ((value: never) => unknown)[],
+    value: T,
+  ): Promise<unknown> | undefined {
+    const pending: Promise<unknown>[] = [];
+    for (const handler of handlers) {
+      try {
+        const result = handler(value as never);
+        if (isThenable(result)) pending.push(Promise.resolve(result).catch(report));
+      } catch (error) {
+        report(error);
+      }
+    }
+    return pending.length ? Promise.all(pending) : undefined;
+  }
+
+  function report(error: unknown): void {
+    const { onHandlerError } = options;
+    queueMicrotask(() => {
+      if (!onHandlerError) throw error;
+      onHandlerError(error);
+    });
+  }
+
+  function commit(after: string | undefined): void {
+    cursor = after;
+    if (!storage || saving) return;
+    saving = true;
+    // Once for all events of a burst. What is lost in a crash is repeated, not missed.
+    queueMicrotask(() => {
+      saving = false;
+      attempt(() => (cursor ? storage.setItem(key, cursor) : storage.removeItem(key)));
+    });
+  }
+
+  function setStage(stage: Stage): void {
+    const next = { ...stage, cursor } as State;
+    const keys = new Set([...Object.keys(state), ...Object.keys(next)]) as Set<keyof State>;
+    keys.delete("cursor");
+    if ([...keys].every((name) => state[name] === next[name])) return;
+    state = next;
+    for (const listener of [...listeners]) listener();
+  }
+
+  function connect(): void {
+    if (state.status === "idle") start();
+  }
+
+  function start(): void {
+    if (options.signal?.aborted) {
+      close();
+      return;
+    }
+    unwatch ??= env.page && watchPage(env.page, options.pauseWhenHidden ?? false, page);
+    pausing = undefined;
+    connection.start();
+  }
+
+  const page = {
+    wake: connection.wake,
+    pause(reason: "hidden" | "frozen") {
+      pausing = reason;
+      connection.stop();
+      setStage({ status: "paused", reason });
+    },
+    resume() {
+      if (!pausing) return;
+      pausing = undefined;
+      connection.start();
+    },
+  };
+
+  function close(): void {
+    unwatch?.();
+    unwatch = undefined;
+    connection.stop();
+    delivery.clear();
+    setStage({ status: "closed" });
+  }
+  options.signal?.addEventListener("abort", close, { once: true });
+
+  function add<T>(handlers: Set<T>, handler: T): () => void {
+    handlers.add(handler);
+    connect();
+    return () => void handlers.delete(handler);
+  }
+
+  type AnyEvent = TidingsEvent<Events[keyof Events]>;
+
+  async function* iterate(): AsyncGenerator<AnyEvent, void, undefined> {
+    let handled: (() => void) | undefined;
+    let offer: ((event: AnyEvent | undefined) => void) | undefined;
+    let offered: AnyEvent | undefined;
+    // The event counts as handled when the next one is asked for, so no second one is ever waiting.
+    const off = add(forAny, (event: AnyEvent) => {
+      offered = event;
+      offer?.(event);
+      return new Promise<void>((resolve) => {
+        handled = resolve;
+      });
+    });
+    const unsubscribe = subscribe(() => state.status === "closed" && offer?.(undefined));
+    try {
+      for (;;) {
+        if (!offered && state.status !== "closed") {
+          await new Promise((resolve) => {
+            offer = resolve;
+          });
+        }
+        const event = offered;
+        offered = undefined;
+        if (event) {
+          yield event;
+          handled?.();
+        } else if (state.status === "closed") {
+          if (state.error) throw new TidingsError(state);
+          return;
+        }
+      }
+    } finally {
+      off();
+      unsubscribe();
+      handled?.();
+    }
+  }
+
+  function subscribe(listener: () => void): () => void {
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+  }
+
+  return {
+    get cursor() {
+      return cursor;
+    },
+    cache: options.cache,
+    getSnapshot: () => state,
+    subscribe,
+    on(type, handler: EventHandler<never>) {
+      const handlers = byType.get(type) ?? new Set();
+      byType.set(type, handlers);
+      // Wrapped, so that one function may be registered twice and taken away once.
+      return add(handlers, (event: TidingsEvent<never>) => handler(event));
+    },
+    onAny: (handler) => add(forAny, (event: TidingsEvent<never>) => handler(event)),
+    onGap(handler) {
+      const own = (gap: Gap) => handler(gap);
+      forGaps.add(own);
+      return () => void forGaps.delete(own);
+    },
+    connect,
+    reconnect() {
+      connection.stop();
+      start();
+    },
+    close,
+    [Symbol.asyncIterator]: iterate,
+  };
+}
+
+function endpoints({ url, sseEndpoint, pollingEndpoint, transports }: TidingsOptions) {
+  const base = url === undefined ? undefined : String(url).replace(/\/+$/, "");
+  const under = (path: string) => (base === undefined ? undefined : base + path);
+  const found = {
+    sseEndpoint: sseEndpoint?.toString() ?? under("/api/sse"),
+    pollingEndpoint: pollingEndpoint?.toString() ?? under("/api/polling"),
+  };
+  const usable = transports ?? ["sse", "poll"];
+  if (!(found.sseEndpoint && usable.includes("sse")) && !found.pollingEndpoint) {
+    throw new TypeError("nowhere to connect to: give `url`, `sseEndpoint` or `pollingEndpoint`");
+  }
+  return found;
+}
+
+/** Globals are looked up when they are used, so that importing touches none and tests may replace them. */
+function environment({ fetch, environment }: TidingsOptions): Environment {
+  const page = globalThis as unknown as Partial<PageSource>;
+  return {
+    fetch: (input, init) => (fetch ?? globalThis.fetch)(input, init),
+    setTimeout: (callback, ms) => setTimeout(callback, ms),
+    clearTimeout: (timer) => clearTimeout(timer as number),
+    now: () => Date.now(),
+    random: () => Math.random(),
+    page: page.document && page.addEventListener ? (page as PageSource) : undefined,
+    ...environment,
+  };
+}
+
+/** The page's own storage, where there is one and it may be used. */
+function sessionStorage(): TextStorage | undefined {
+  return attempt(() => globalThis.sessionStorage);
+}
+
+/** A storage may be forbidden or full; then nothing is kept. */
+function attempt<T>(use: () => T): T | undefined {
+  try {
+    return use();
+  } catch {
+    return undefined;
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === "function";
+}

@@ -1,0 +1,20 @@
+// The package's main entry: what an application imports from "tidings".
+
+export { createEventCache, type EventCache, type EventCacheOptions } from "./cache.ts";
+export { createTidings, TidingsError } from "./client.ts";
+export type {
+  Environment,
+  EventHandler,
+  EventMap,
+  Failure,
+  Gap,
+  PageSource,
+  State,
+  TextStorage,
+  Tidings,
+  TidingsEvent,
+  TidingsOptions,
+  Timing,
+  TokenFunction,
+  Transport,
+} from "./types.ts";
