@@ -14,11 +14,12 @@ const DOUBLINGS_MAX = 16;
  */
 export function backoffMs(
   failures: number,
-  bounds: { minMs: number; maxMs: number; baseMs: number },
+  minMs: number,
+  maxMs: number,
+  baseMs: number,
   random: number,
   askedMs?: number,
 ): number {
-  const { minMs, maxMs, baseMs } = bounds;
   const doubled = baseMs * 2 ** Math.min(Math.max(failures - 1, 0), DOUBLINGS_MAX);
   const ceiling = Math.min(Math.max(doubled, minMs), Math.max(maxMs, minMs));
   const wait = minMs + (ceiling - minMs) * random;

@@ -68,18 +68,18 @@ export function createTidings<Events extends EventMap = EventMap>(
   const delivery = createDelivery();
 
   const connection = createConnection({
+    transports: ["sse", "long-poll", "poll"],
+    types: [],
+    headers: {},
+    credentials: "same-origin",
+    plain: false,
+    ...options,
     env,
     timing: { ...TIMING, ...options.timing },
     tokens: createTokens(options.token),
     sseEndpoint,
     pollingEndpoint,
-    transports: options.transports ?? ["sse", "long-poll", "poll"],
     topics,
-    types: options.types ?? [],
-    rewind: options.rewind === undefined ? undefined : String(options.rewind),
-    headers: options.headers ?? {},
-    credentials: options.credentials ?? "same-origin",
-    plain: options.plain ?? false,
     cursor,
     event(event, after) {
       delivery.push(
@@ -272,18 +272,14 @@ export function createTidings<Events extends EventMap = EventMap>(
   };
 }
 
-function endpoints({ url, sseEndpoint, pollingEndpoint, transports }: TidingsOptions) {
-  const base = url === undefined ? undefined : String(url).replace(/\/+$/, "");
-  const under = (path: string) => (base === undefined ? undefined : base + path);
+function endpoints({ url, sseEndpoint, pollingEndpoint }: TidingsOptions) {
+  const base = url && String(url).replace(/\/+$/, "");
   const found = {
-    sseEndpoint: sseEndpoint?.toString() ?? under("/api/sse"),
-    pollingEndpoint: pollingEndpoint?.toString() ?? under("/api/polling"),
+    sseEndpoint: sseEndpoint ?? (base && `${base}/api/sse`),
+    pollingEndpoint: pollingEndpoint ?? (base && `${base}/api/polling`),
   };
-  const usable = transports ?? ["sse", "poll"];
-  if (!(found.sseEndpoint && usable.includes("sse")) && !found.pollingEndpoint) {
-    throw new TypeError("nowhere to connect to: give `url`, `sseEndpoint` or `pollingEndpoint`");
-  }
-  return found;
+  if (found.sseEndpoint || found.pollingEndpoint) return found;
+  throw new TypeError("nowhere to connect to: give `url`, `sseEndpoint` or `pollingEndpoint`");
 }
 
 /** Globals are looked up when they are used, so that importing touches none and tests may replace them. */

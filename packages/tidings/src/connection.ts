@@ -7,10 +7,18 @@ import type { ParsedEvent } from "./parser.ts";
 import { createPlace, type Source } from "./place.ts";
 import { fallsBack, judge, waitIsCut } from "./policy.ts";
 import { type Page, poll } from "./poll.ts";
-import { parseJson, type Request } from "./request.ts";
+import { failureOf, parseJson, type Request } from "./request.ts";
 import { gapOf, readStream, type StreamSink } from "./stream.ts";
 import type { Tokens } from "./tokens.ts";
-import type { Environment, Failure, Gap, State, TidingsEvent, Timing, Transport } from "./types.ts";
+import type {
+  Environment,
+  Failure,
+  Gap,
+  State,
+  TidingsEvent,
+  TidingsOptions,
+  Timing,
+} from "./types.ts";
 
 /** The wait between polls of a server that proposes none. */
 const POLL_AFTER_MS_DEFAULT = 10_000;
@@ -28,19 +36,15 @@ const LOOK_BACK_SECS_MAX = 86_400;
 export type Stage = State extends infer S ? (S extends State ? Omit<S, "cursor"> : never) : never;
 
 /** What the connection needs to know, and whom it tells. */
-export interface Host {
+export interface Host
+  extends Pick<TidingsOptions, "rewind">,
+    Required<Pick<TidingsOptions, "transports" | "topics" | "types" | "headers" | "plain">> {
   env: Environment;
   timing: Timing;
   tokens: Tokens;
-  sseEndpoint: string | undefined;
-  pollingEndpoint: string | undefined;
-  transports: readonly Transport[];
-  topics: readonly string[];
-  types: readonly string[];
-  rewind: string | undefined;
-  headers: Record<string, string>;
+  sseEndpoint: string | URL | undefined;
+  pollingEndpoint: string | URL | undefined;
   credentials: RequestCredentials;
-  plain: boolean;
   /** The cursor to begin with. */
   cursor: string | undefined;
   /** A new event, in order; `cursor` is the place after it. */
@@ -63,18 +67,21 @@ export interface Connection {
   wake(sure: boolean): void;
 }
 
-interface Stream extends Source {
+/** Whoever asks the server: for a stream, or again and again for a page. */
+interface Asker extends Source {
   abort: AbortController;
+  /** What it asked with. */
   token: string | undefined;
   offered: string | undefined;
-  openedAt: number;
+}
+
+interface Stream extends Asker {
   connectedAt: number | undefined;
   heardAt: number;
   heartbeatMs: number;
 }
 
-interface Lane extends Source {
-  abort: AbortController;
+interface Lane extends Asker {
   transport: "long-poll" | "poll";
   /** The last poll was answered. */
   ok: boolean;
@@ -115,31 +122,50 @@ export function createConnection(host: Host): Connection {
   let longAfter = 0;
   let shortMs = SHORT_MS_MIN;
 
-  function request(
-    signal: AbortSignal,
-    endpoint: string | undefined,
+  function asker(): Asker {
+    return { abort: new AbortController(), token: undefined, offered: place.read, tidings: false };
+  }
+
+  function query(): [string, string][] {
+    const { topics, types, plain, rewind } = host;
+    const query: [string, string][] = topics.map((topic) => ["topic", topic]);
+    if (types.length) query.push(["types", types.join(",")]);
+    if (place.read || plain) return query;
+    const waitedMs = env.now() - startedAt;
+    // What was published since the first attempt was promised, though no cursor came of that attempt.
+    const secs = Math.min(Math.ceil(waitedMs / 1_000) + 1, LOOK_BACK_SECS_MAX);
+    if (rewind !== undefined) query.push(["rewind", String(rewind)]);
+    else if (waitedMs > 0) query.push(["rewind", `${secs}s`]);
+    return query;
+  }
+
+  /** Gets the token, then makes the request. */
+  async function ask<T>(
+    asker: Asker,
+    endpoint: string | URL | undefined,
     accept: string,
-  ): Omit<Request, "token"> {
-    const query: [string, string][] = host.topics.map((topic) => ["topic", topic]);
-    if (host.types.length) query.push(["types", host.types.join(",")]);
-    if (!place.read && !host.plain) {
-      const waitedMs = env.now() - startedAt;
-      // What was published since the first attempt was promised, though no cursor came of that attempt.
-      const secs = Math.min(Math.ceil(waitedMs / 1_000) + 1, LOOK_BACK_SECS_MAX);
-      const rewind = host.rewind ?? (waitedMs > 0 ? `${secs}s` : undefined);
-      if (rewind) query.push(["rewind", rewind]);
+    use: (request: Request) => Promise<T | Failure | undefined>,
+  ): Promise<T | Failure | undefined> {
+    try {
+      asker.token = await token();
+    } catch (thrown) {
+      return failureOf(thrown, "token");
     }
+    const cursor = place.read;
+    asker.offered = cursor;
     const { headers, credentials } = host;
-    return {
+    const { token: shown, abort } = asker;
+    const asked = {
       env,
-      endpoint: endpoint ?? "",
-      query,
+      query: query(),
       accept,
       headers,
       credentials,
-      cursor: place.read,
-      signal,
+      cursor,
+      token: shown,
+      abort,
     };
+    return use({ ...asked, endpoint: String(endpoint) });
   }
 
   /** The token, unless the application takes too long to get it. */
@@ -155,13 +181,8 @@ export function createConnection(host: Host): Connection {
   }
 
   function backoff(count: number, asked: number | undefined, factor = 1): number {
-    const maxMs = timing.backoffMaxMs * factor;
-    return backoffMs(
-      count,
-      { minMs: timing.backoffMinMs, maxMs, baseMs: retryMs },
-      env.random(),
-      asked,
-    );
+    const { backoffMinMs, backoffMaxMs } = timing;
+    return backoffMs(count, backoffMinMs, backoffMaxMs * factor, retryMs, env.random(), asked);
   }
 
   // ── the stream lane
@@ -171,14 +192,10 @@ export function createConnection(host: Host): Connection {
     timer = undefined;
     openedAt = env.now();
     const stream: Stream = {
-      abort: new AbortController(),
-      token: undefined,
-      offered: place.read,
-      openedAt,
+      ...asker(),
       connectedAt: undefined,
       heardAt: openedAt,
       heartbeatMs: Number.POSITIVE_INFINITY,
-      tidings: false,
     };
     streams.add(stream);
     tell();
@@ -186,22 +203,10 @@ export function createConnection(host: Host): Connection {
   }
 
   async function run(stream: Stream): Promise<void> {
-    let failure: Failure | undefined;
-    try {
-      stream.token = await token();
-      stream.offered = place.read;
-      const asked = request(stream.abort.signal, host.sseEndpoint, "text/event-stream");
-      failure = await readStream(
-        { ...asked, token: stream.token },
-        { ...timing, plain: host.plain },
-        sink(stream),
-      );
-    } catch (thrown) {
-      failure = {
-        kind: "token",
-        message: thrown instanceof Error ? thrown.message : String(thrown),
-      };
-    }
+    const bounds = { ...timing, plain: host.plain };
+    const failure = await ask(stream, host.sseEndpoint, "text/event-stream", (request) =>
+      readStream(request, bounds, sink(stream)),
+    );
     if (failure && streams.delete(stream)) streamEnded(stream, failure);
   }
 
@@ -304,10 +309,7 @@ export function createConnection(host: Host): Connection {
   }
 
   /** What can be done about a failure beside waiting. */
-  function secondThought(
-    source: { token: string | undefined },
-    failure: Failure,
-  ): "now" | "later" | "never" {
+  function secondThought(source: Asker, failure: Failure): "now" | "later" | "never" {
     switch (judge(failure)) {
       case "renew":
         return tokens.refused(source.token) ? "now" : "never";
@@ -330,9 +332,9 @@ export function createConnection(host: Host): Connection {
   function startPolling(): void {
     if (lane || !canPoll) return;
     lane = {
-      abort: new AbortController(),
-      transport: "long-poll",
+      ...asker(),
       tidings: true,
+      transport: "long-poll",
       ok: false,
       failures: 0,
       error: undefined,
@@ -354,10 +356,16 @@ export function createConnection(host: Host): Connection {
       const askedAt = env.now();
       const long = wantsLong && (!wantsShort || askedAt >= longAfter);
       self.transport = long ? "long-poll" : "poll";
-      const { answer, usedToken } = await pollOnce(self, long);
+      self.abort = new AbortController();
+      const answer = await ask(self, host.pollingEndpoint, "application/json", (request) =>
+        poll(request, long ? timing.waitSecs : 0, timing.answerMs, () =>
+          tokens.accepted(self.token),
+        ),
+      );
       if (lane !== self || !answer) return;
       let waitMs: number;
       if ("events" in answer) {
+        takePage(self, answer);
         await host.handling();
         if (lane !== self) return;
         waitMs = pauseAfter(answer, long, env.now() - askedAt);
@@ -369,7 +377,7 @@ export function createConnection(host: Host): Connection {
       } else {
         self.ok = false;
         self.error = answer;
-        const again = secondThought({ token: usedToken }, answer);
+        const again = secondThought(self, answer);
         if (again === "now") continue;
         if (again === "never") return pollingEnded(answer);
         if (long && wantsShort && waitIsCut(answer)) {
@@ -391,46 +399,23 @@ export function createConnection(host: Host): Connection {
     }
   }
 
-  async function pollOnce(self: Lane, long: boolean) {
-    let usedToken: string | undefined;
-    let answer: Page | Failure | undefined;
-    try {
-      usedToken = await token();
-      if (lane !== self) return { answer: undefined, usedToken };
-      const asked = request(self.abort.signal, host.pollingEndpoint, "application/json");
-      answer = await poll(
-        { ...asked, token: usedToken },
-        long ? timing.waitSecs : 0,
-        timing.answerMs,
-        () => tokens.accepted(usedToken),
-      );
-      if (lane === self && answer && "events" in answer) takePage(self, answer, asked.cursor);
-    } catch (thrown) {
-      answer = {
-        kind: "token",
-        message: thrown instanceof Error ? thrown.message : String(thrown),
-      };
-    }
-    return { answer, usedToken };
-  }
-
-  function takePage(self: Lane, page: Page, offered: string | undefined): void {
+  function takePage(self: Lane, page: Page): void {
+    const { cursor = "", gap, resumed, events } = page;
     user = page.user;
     restarted = false;
-    if (page.gap) place.gap(self, gapOf(page.gap, page.cursor ?? ""));
-    else if (offered && page.resumed === false) self.owed = page.cursor ?? offered;
-    for (const { id, type = "message", topics = [], data, text, timestamp } of page.events) {
-      const time = timestamp === undefined ? {} : { time: timestamp };
+    if (gap) place.gap(self, gapOf(gap, cursor));
+    else if (self.offered && resumed === false) self.owed = cursor || self.offered;
+    for (const { id, type = "message", topics = [], data, text, timestamp: time } of events) {
       // Text that is JSON reads as on a stream, which does not say which of the two it carries.
       take(self, id, () => ({
         id,
         type,
         topics,
         data: text === undefined ? data : dataOf(text),
-        ...time,
+        time,
       }));
     }
-    move(self, page.cursor ?? "");
+    move(self, cursor);
   }
 
   function pauseAfter(page: Page, long: boolean, tookMs: number): number {
@@ -494,12 +479,10 @@ export function createConnection(host: Host): Connection {
   }
 
   function stageNow(): Stage | undefined {
-    const why = error ? { error } : {};
-    const who = user === undefined ? {} : { user };
-    if (main && !(suspect && lane?.ok)) return { status: "open", ...who };
-    if (lane?.ok) return { status: "polling", transport: lane.transport, ...who, ...why };
+    if (main && !(suspect && lane?.ok)) return { status: "open", user };
+    if (lane?.ok) return { status: "polling", transport: lane.transport, user, error };
     if (streams.size || (lane && !lane.error)) {
-      return { status: "connecting", attempt: failures + 1, ...why };
+      return { status: "connecting", attempt: failures + 1, error };
     }
     const known = error ?? lane?.error;
     if (!known) return undefined;
@@ -542,14 +525,7 @@ export function createConnection(host: Host): Connection {
 }
 
 function eventOf({ type, data, lastEventId, topic, time }: ParsedEvent): TidingsEvent {
-  const topics = topic ? topic.split(",") : [];
-  return {
-    id: lastEventId,
-    type,
-    topics,
-    data: dataOf(data),
-    ...(time === undefined ? {} : { time }),
-  };
+  return { id: lastEventId, type, topics: topic?.split(",") ?? [], data: dataOf(data), time };
 }
 
 function dataOf(text: string): unknown {

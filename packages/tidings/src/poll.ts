@@ -1,8 +1,7 @@
 // One poll: what came after a cursor, now or within a wait. Knows nothing of when the next one is due.
 
-import { broke, parseJson, type Request, refusal, send } from "./request.ts";
+import { parseJson, type Request, refusal, send, watched } from "./request.ts";
 import type { Failure, Gap } from "./types.ts";
-import { createWatchdog } from "./watchdog.ts";
 
 /** Events asked for in one answer: the most that a server gives, since each request may count against a limit. */
 const EVENTS_MAX = 1_000;
@@ -27,48 +26,31 @@ export interface Page {
   readonly pollAfterMs?: number;
 }
 
-/** Asks once. Resolves to nothing when `request.signal` ended it. */
-export async function poll(
+/** Asks once. Resolves to nothing when the request was ended from outside. */
+export function poll(
   request: Request,
   waitSecs: number,
   answerMs: number,
   accepted: () => void,
 ): Promise<Page | Failure | undefined> {
-  const { env } = request;
-  const own = new AbortController();
-  const abort = () => own.abort();
-  request.signal.addEventListener("abort", abort);
-  if (request.signal.aborted) abort();
-  let silent: Failure | undefined;
-  const dog = createWatchdog(env, waitSecs * 1_000 + answerMs, () => {
-    silent = { kind: "silent", message: "a poll was not answered in time" };
-    abort();
-  });
   const wait = waitSecs ? [["wait", String(waitSecs)] as const] : [];
   const query = [...request.query, ...wait, ["limit", String(EVENTS_MAX)] as const];
-  try {
-    const response = await send({ ...request, query, signal: own.signal });
+  const silence = () => "a poll was not answered in time";
+  return watched<Page | Failure>(request, waitSecs * 1_000 + answerMs, silence, async (dog) => {
+    const response = await send({ ...request, query });
     if (response.status === 304) {
       accepted();
       return { events: [], resumed: true };
     }
-    const refused = await refusal(response, "application/json", env.now());
-    if (refused) return request.signal.aborted ? undefined : refused;
+    const refused = await refusal(response, request);
+    if (refused) return refused;
     accepted();
     const text = await readText(response, () => dog.limit(answerMs));
     if (text === undefined) return { kind: "too-large", message: "a poll's answer is too large" };
     const page = parseJson(text) as Page | null | undefined;
-    if (!Array.isArray(page?.events)) {
-      return { kind: "content", message: "a poll's answer is not a page of events" };
-    }
-    return page;
-  } catch (error) {
-    return request.signal.aborted ? undefined : (silent ?? broke(error));
-  } finally {
-    dog.stop();
-    request.signal.removeEventListener("abort", abort);
-    abort();
-  }
+    if (Array.isArray(page?.events)) return page;
+    return { kind: "content", message: "a poll's answer is not a page of events" };
+  });
 }
 
 async function readText(response: Response, heard: () => void): Promise<string | undefined> {

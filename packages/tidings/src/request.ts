@@ -3,6 +3,7 @@
 
 import { retryAfterMs } from "./backoff.ts";
 import type { Environment, Failure } from "./types.ts";
+import { createWatchdog, type Watchdog } from "./watchdog.ts";
 
 /** Characters of a problem document that are looked at. */
 const PROBLEM_CHARS_MAX = 16_384;
@@ -16,12 +17,13 @@ export interface Request {
   credentials: RequestCredentials;
   cursor: string | undefined;
   token: string | undefined;
-  signal: AbortSignal;
+  /** Ends it. Aborted without a failure as its reason, nobody wants to know of its end. */
+  abort: AbortController;
 }
 
 /** Sends it. Rejects as `fetch` does. */
 export function send(request: Request): Promise<Response> {
-  const { env, endpoint, query, accept, cursor, token, credentials, signal } = request;
+  const { env, endpoint, query, accept, cursor, token, credentials } = request;
   const headers: Record<string, string> = { ...request.headers, Accept: accept };
   if (cursor) headers["Last-Event-ID"] = cursor;
   if (token) headers.Authorization = `Bearer ${token}`;
@@ -29,34 +31,53 @@ export function send(request: Request): Promise<Response> {
   const more = new URLSearchParams(query as [string, string][]).toString();
   const url = more ? before + (before.includes("?") ? "&" : "?") + more : before;
   // Redirects are not followed: a credential belongs to the address that the application named.
+  const { signal } = request.abort;
   return env.fetch(url, { headers, credentials, signal, cache: "no-store", redirect: "manual" });
+}
+
+/**
+ * Does all of a request under a watchdog. Silence, a throw and an end from outside become what they mean; the
+ * last of them is told by nothing.
+ */
+export async function watched<T>(
+  { env, abort }: Request,
+  limitMs: number,
+  silence: () => string,
+  work: (dog: Watchdog) => Promise<T>,
+): Promise<T | Failure | undefined> {
+  const dog = createWatchdog(env, limitMs, () => {
+    abort.abort({ kind: "silent", message: silence() } satisfies Failure);
+  });
+  let result: T | Failure;
+  try {
+    result = await work(dog);
+  } catch (error) {
+    result = failureOf(error, "network");
+  }
+  dog.stop();
+  const { aborted, reason } = abort.signal;
+  // Lets go of the connection, whoever ended it.
+  abort.abort();
+  return aborted ? (reason as Failure).kind && (reason as Failure) : result;
 }
 
 /** Why the answer is no good; nothing when it is 200 and of the type asked for. */
 export async function refusal(
   response: Response,
-  contentType: string,
-  now: number,
+  { accept, env }: Request,
 ): Promise<Failure | undefined> {
   const { status } = response;
   const type = response.headers.get("Content-Type") ?? "";
   if (status === 200) {
     const essence = type.split(";")[0]?.trim().toLowerCase();
-    if (essence === contentType) return undefined;
-    discard(response);
-    return { kind: "content", message: `expected ${contentType} and got '${type}'`, status };
+    if (essence === accept) return undefined;
+    return { kind: "content", message: `expected ${accept} and got '${type}'`, status };
   }
-  const retryMs = retryAfterMs(response.headers.get("Retry-After"), now);
+  const retryMs = retryAfterMs(response.headers.get("Retry-After"), env.now());
   const problem = type.includes("json") ? await readProblem(response) : {};
-  discard(response);
-  return {
-    kind: "status",
-    status,
-    message:
-      problem.detail ?? problem.title ?? `the server answered ${status || "with a redirect"}`,
-    ...(problem.code === undefined ? {} : { code: problem.code }),
-    ...(retryMs === undefined ? {} : { retryMs }),
-  };
+  const message =
+    problem.detail ?? problem.title ?? `the server answered ${status || "with a redirect"}`;
+  return { kind: "status", status, message, code: problem.code, retryMs };
 }
 
 interface Problem {
@@ -73,11 +94,6 @@ async function readProblem(response: Response): Promise<Problem> {
   return problem;
 }
 
-/** Lets go of a body that nobody reads. */
-export function discard(response: Response): void {
-  if (!response.bodyUsed) void response.body?.cancel().catch(() => undefined);
-}
-
 /** What the text says as JSON, or nothing. */
 export function parseJson(text: string): unknown {
   try {
@@ -87,7 +103,7 @@ export function parseJson(text: string): unknown {
   }
 }
 
-/** What `fetch` or a body threw, in words. */
-export function broke(error: unknown): Failure {
-  return { kind: "network", message: error instanceof Error ? error.message : String(error) };
+/** What was thrown, as a failure. */
+export function failureOf(thrown: unknown, kind: Failure["kind"]): Failure {
+  return { kind, message: thrown instanceof Error ? thrown.message : String(thrown) };
 }

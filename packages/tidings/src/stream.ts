@@ -2,9 +2,9 @@
 // nothing of other streams, of waiting, or of what is a repeat.
 
 import { BlockTooLargeError, createParser, type ParsedEvent } from "./parser.ts";
-import { broke, parseJson, type Request, refusal, send } from "./request.ts";
+import { failureOf, parseJson, type Request, refusal, send, watched } from "./request.ts";
 import type { Failure, Gap } from "./types.ts";
-import { createWatchdog } from "./watchdog.ts";
+import type { Watchdog } from "./watchdog.ts";
 
 /** Silences of so many heartbeats mean that the other end is gone. */
 const HEARTBEATS_MISSED = 2.5;
@@ -46,79 +46,79 @@ export interface StreamBounds {
   heartbeatSecs: number;
 }
 
-/** Reads one stream to its end. Resolves to nothing when `request.signal` ended it. */
-export async function readStream(
+/** Reads one stream to its end. Resolves to nothing when the request was ended from outside. */
+export function readStream(
   request: Request,
   bounds: StreamBounds,
   sink: StreamSink,
 ): Promise<Failure | undefined> {
-  const { env } = request;
-  const own = new AbortController();
-  const abort = () => own.abort();
-  request.signal.addEventListener("abort", abort);
-  if (request.signal.aborted) abort();
-  let over: Failure | undefined;
+  const { signal } = request.abort;
   let connected = false;
-  const dog = createWatchdog(env, bounds.connectMs, () => {
-    over = {
-      kind: "silent",
-      message: connected
-        ? "the stream went silent: something between holds it open, or the other end is gone"
-        : "no stream began in time: something between may hold it back",
-    };
-    abort();
-  });
+  const silence = () =>
+    connected
+      ? "the stream went silent: something between holds it open, or the other end is gone"
+      : "no stream began in time: something between may hold it back";
+  return watched(request, bounds.connectMs, silence, (dog) => read(dog));
 
-  function connect(said: Connected | undefined, id: string): void {
-    connected = true;
-    // A server of another kind has promised no heartbeat.
-    const secs = said ? said.heartbeatSecs || bounds.heartbeatSecs : Number.POSITIVE_INFINITY;
-    dog.limit(secs * 1_000 * HEARTBEATS_MISSED);
-    sink.connected(said, id);
-  }
+  async function read(dog: Watchdog): Promise<Failure> {
+    let over: Failure | undefined;
+    const going = () => !over && !signal.aborted;
 
-  function onEvent(event: ParsedEvent): void {
-    if (over || own.signal.aborted) return;
-    const { type, data, lastEventId } = event;
-    if (!type.startsWith("tidings.")) {
-      if (!connected) connect(undefined, "");
-      if (!own.signal.aborted) sink.event(event);
-      return;
+    function connect(said: Connected | undefined, id: string): void {
+      connected = true;
+      // A server of another kind has promised no heartbeat.
+      const secs = said ? said.heartbeatSecs || bounds.heartbeatSecs : Number.POSITIVE_INFINITY;
+      dog.limit(secs * 1_000 * HEARTBEATS_MISSED);
+      sink.connected(said, id);
     }
-    const said = (parseJson(data) ?? {}) as Connected & Partial<Gap> & Partial<Closing>;
-    if (type === "tidings.connected") connect(said, lastEventId);
-    else if (type === "tidings.gap") sink.gap(gapOf(said, lastEventId));
-    else if (type === "tidings.expiring") sink.expiring(said.reason);
-    else if (type === "tidings.closing") {
-      if (lastEventId) sink.moved(lastEventId);
-      const { reason = "", retryMs } = said;
-      const wait = typeof retryMs === "number" ? { retryMs } : {};
-      const message = `the server closed the stream (${reason})`;
-      over = { kind: "closing", code: reason, message, ...wait };
-    } else if (lastEventId) sink.moved(lastEventId);
-  }
 
-  try {
-    const response = await send({ ...request, signal: own.signal });
-    over = await refusal(response, "text/event-stream", env.now());
-    if (over || !response.body) return over ?? { kind: "content", message: "an empty answer" };
+    function onEvent(event: ParsedEvent): void {
+      const { type, data, lastEventId } = event;
+      if (!type.startsWith("tidings.")) {
+        if (!connected && going()) connect(undefined, "");
+        if (going()) sink.event(event);
+        return;
+      }
+      if (!going()) return;
+      const said = (parseJson(data) ?? {}) as Connected & Partial<Gap> & Partial<Closing>;
+      if (type === "tidings.connected") connect(said, lastEventId);
+      else if (type === "tidings.gap") sink.gap(gapOf(said, lastEventId));
+      else if (type === "tidings.expiring") sink.expiring(said.reason);
+      else {
+        if (lastEventId) sink.moved(lastEventId);
+        if (type !== "tidings.closing") return;
+        const { reason: code = "", retryMs } = said;
+        over = {
+          kind: "closing",
+          code,
+          message: `the server closed the stream (${code})`,
+          retryMs,
+        };
+      }
+    }
+
+    const response = await send(request);
+    const refused = await refusal(response, request);
+    if (refused) return refused;
     sink.accepted();
     if (bounds.plain) connect(undefined, "");
     const parser = createParser({
       onEvent,
       onId: (id) => {
-        if (!over && !own.signal.aborted) sink.moved(id);
+        if (going()) sink.moved(id);
       },
-      onRetry: (retryMs) => sink.retry(retryMs),
+      onRetry: sink.retry,
     });
-    const reader = response.body.getReader();
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
+    const reader = response.body?.getReader();
+    for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {
       if (connected) dog.touch();
       sink.heard();
-      parser.push(value);
-      if (over) break;
+      try {
+        parser.push(part.value);
+      } catch (error) {
+        return failureOf(error, error instanceof BlockTooLargeError ? "too-large" : "network");
+      }
+      if (over) return over;
       const handling = sink.handling();
       if (!handling) continue;
       // What is not handled is not read: the server keeps the place.
@@ -126,16 +126,8 @@ export async function readStream(
       await handling;
       if (connected) dog.touch();
     }
-    over ??= { kind: "ended", message: "the stream ended" };
-  } catch (error) {
-    if (error instanceof BlockTooLargeError) over = { kind: "too-large", message: error.message };
-    over ??= broke(error);
-  } finally {
-    dog.stop();
-    request.signal.removeEventListener("abort", abort);
-    abort();
+    return { kind: "ended", message: "the stream ended" };
   }
-  return request.signal.aborted ? undefined : over;
 }
 
 /** A gap as it is told, with what is missing filled in. */

@@ -12,7 +12,7 @@ export interface TidingsEvent<T = unknown> {
   /** All topics it was published to. */
   readonly topics: readonly string[];
   /** When the server took it, milliseconds since the Unix epoch. */
-  readonly time?: number;
+  readonly time?: number | undefined;
 }
 
 /** Events that the subscriber was owed are no longer there: refetch the state, then go on. */
@@ -36,11 +36,11 @@ export interface Failure {
     | "too-large"; // a block or an answer larger than the reader holds
   /** For people. */
   readonly message: string;
-  readonly status?: number;
+  readonly status?: number | undefined;
   /** The stable code of the server's problem document, or the reason of `tidings.closing`. */
-  readonly code?: string;
+  readonly code?: string | undefined;
   /** The wait that the server asked for. */
-  readonly retryMs?: number;
+  readonly retryMs?: number | undefined;
 }
 
 /** How events are received. */
@@ -49,8 +49,12 @@ export type Transport = "sse" | "long-poll" | "poll";
 /** What the client is doing. `cursor` is the place as this state began; `client.cursor` is the newest. */
 export type State = { readonly cursor: string | undefined } & (
   | { readonly status: "idle" }
-  | { readonly status: "connecting"; readonly attempt: number; readonly error?: Failure }
-  | { readonly status: "open"; readonly user?: string | null }
+  | {
+      readonly status: "connecting";
+      readonly attempt: number;
+      readonly error?: Failure | undefined;
+    }
+  | { readonly status: "open"; readonly user?: string | null | undefined }
   | {
       readonly status: "retrying";
       /** Failures since the last stable connection. */
@@ -62,15 +66,15 @@ export type State = { readonly cursor: string | undefined } & (
   | {
       readonly status: "polling";
       readonly transport: "long-poll" | "poll";
-      readonly user?: string | null;
+      readonly user?: string | null | undefined;
       /** Why there is no stream, unless none is wanted. */
-      readonly error?: Failure;
+      readonly error?: Failure | undefined;
     }
   | { readonly status: "paused"; readonly reason: "hidden" | "frozen" }
   | {
       readonly status: "closed";
       /** Why, unless `close()` or the signal asked for it. */
-      readonly error?: Failure;
+      readonly error?: Failure | undefined;
     }
 );
 
