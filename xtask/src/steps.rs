@@ -88,6 +88,14 @@ pub(crate) const STEPS: &[Step] = &[
         ..BLANK
     },
     Step {
+        name: "tsc package",
+        groups: &[Group::Lint],
+        needs: &[Need::NodeModules],
+        program: Program::Npm("tsc"),
+        arguments: &["--project", "packages/tidings"],
+        ..BLANK
+    },
+    Step {
         name: "clippy",
         groups: &[Group::Lint],
         needs: &[Need::CargoComponent("clippy", "clippy")],
@@ -140,6 +148,16 @@ pub(crate) const STEPS: &[Step] = &[
         ],
         environment: &[("TEST_OWN_SOCKETS", "false")],
         counts: Some(Runner::Cargo),
+        ..BLANK
+    },
+    Step {
+        // Builds the package too, and holds it to its size.
+        name: "package",
+        groups: &[Group::Web],
+        needs: &[Need::NodeModules],
+        program: Program::Npm("vitest"),
+        arguments: &["run", "--root", "packages/tidings"],
+        counts: Some(Runner::Vitest),
         ..BLANK
     },
     Step {
