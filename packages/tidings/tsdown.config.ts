@@ -10,6 +10,8 @@ const config: UserConfig = defineConfig({
   platform: "neutral",
   target: "es2022",
   dts: true,
+  // Bundled, so that whoever installs the package installs nothing else. Any other is a mistake.
+  deps: { onlyBundle: ["jose"] },
   fixedExtension: false,
 });
 

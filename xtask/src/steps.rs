@@ -153,6 +153,7 @@ pub(crate) const STEPS: &[Step] = &[
         ..BLANK
     },
     Step {
+        // Builds the package too, and holds it to its size.
         name: "package",
         groups: &[Group::Web],
         needs: &[Need::NodeModules],

@@ -57,6 +57,7 @@ export function createTidings<Events extends EventMap = EventMap>(
 
   let cursor = options.cursor ?? attempt(() => storage?.getItem(key) ?? undefined);
   let state: State = { status: "idle", cursor };
+  let lastTold: string | undefined;
   let saving = false;
   let pausing: "hidden" | "frozen" | undefined;
   let unwatch: (() => void) | undefined;
@@ -148,11 +149,10 @@ export function createTidings<Events extends EventMap = EventMap>(
   }
 
   function setStage(stage: Stage): void {
-    const next = { ...stage, cursor } as State;
-    const keys = new Set([...Object.keys(state), ...Object.keys(next)]) as Set<keyof State>;
-    keys.delete("cursor");
-    if ([...keys].every((name) => state[name] === next[name])) return;
-    state = next;
+    const told = JSON.stringify(stage);
+    if (told === lastTold) return;
+    lastTold = told;
+    state = { ...stage, cursor } as State;
     for (const listener of [...listeners]) listener();
   }
 

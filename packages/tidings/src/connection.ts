@@ -5,7 +5,7 @@
 import { backoffMs, plannedMs } from "./backoff.ts";
 import type { ParsedEvent } from "./parser.ts";
 import { createPlace, type Source } from "./place.ts";
-import { fallsBack, judge, waitIsCut } from "./policy.ts";
+import { fallsBack, judge } from "./policy.ts";
 import { type Page, poll } from "./poll.ts";
 import { failureOf, parseJson, type Request } from "./request.ts";
 import { gapOf, readStream, type StreamSink } from "./stream.ts";
@@ -24,9 +24,8 @@ import type {
 const POLL_AFTER_MS_DEFAULT = 10_000;
 /** A long poll that came back empty sooner than this did not wait as asked; the next one is held back. */
 const LONG_POLL_MS_MIN = 1_000;
-/** How long polls do without waiting, after something between has cut one short; doubled each time. */
-const SHORT_MS_MIN = 60_000;
-const SHORT_MS_MAX = 960_000;
+/** How long polls do without waiting after one that waited has failed: something between may cut it short. */
+const SHORT_MS = 300_000;
 /** While polls bring the events, the stream is tried again at up to so many times the longest wait. */
 const BACKGROUND_FACTOR = 4;
 /** How far back a client looks that had no cursor when its first stream failed. */
@@ -120,7 +119,6 @@ export function createConnection(host: Host): Connection {
   let openedAt = 0;
   let lane: Lane | undefined;
   let longAfter = 0;
-  let shortMs = SHORT_MS_MIN;
 
   function asker(): Asker {
     return { abort: new AbortController(), token: undefined, offered: place.read, tidings: false };
@@ -370,7 +368,6 @@ export function createConnection(host: Host): Connection {
         if (lane !== self) return;
         waitMs = pauseAfter(answer, long, env.now() - askedAt);
         if (self.failures) recovered();
-        if (long) shortMs = SHORT_MS_MIN;
         self.ok = true;
         self.failures = 0;
         self.error = undefined;
@@ -380,10 +377,7 @@ export function createConnection(host: Host): Connection {
         const again = secondThought(self, answer);
         if (again === "now") continue;
         if (again === "never") return pollingEnded(answer);
-        if (long && wantsShort && waitIsCut(answer)) {
-          longAfter = env.now() + shortMs;
-          shortMs = Math.min(shortMs * 2, SHORT_MS_MAX);
-        }
+        if (long) longAfter = env.now() + SHORT_MS;
         self.failures += 1;
         waitMs = backoff(self.failures, answer.retryMs);
       }

@@ -3,6 +3,15 @@
 
 import { createParser, type Parser } from "./parser.ts";
 
+export {
+  BLOCK_CHARS_MAX,
+  BlockTooLargeError,
+  createParser,
+  type ParsedEvent,
+  type Parser,
+  type ParserHandlers,
+} from "./parser.ts";
+
 /** What `new EventSource(url, init)` takes beside the standard's `withCredentials`. */
 export interface EventSourceInit {
   /** Sends cookies to other origins too. */

@@ -28,10 +28,3 @@ export function fallsBack({ kind, code }: Failure, failures: number): boolean {
   if (kind === "silent" || kind === "content" || code === "too-many-connections") return true;
   return kind !== "closing" && kind !== "token" && failures >= STREAM_FAILURES_MAX;
 }
-
-/** Whether a long poll failed in the way of something between that does not let it wait. */
-export function waitIsCut({ kind, status = 0 }: Failure): boolean {
-  return (
-    kind === "silent" || kind === "network" || kind === "content" || status >= 500 || status === 408
-  );
-}

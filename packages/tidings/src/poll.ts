@@ -1,6 +1,6 @@
 // One poll: what came after a cursor, now or within a wait. Knows nothing of when the next one is due.
 
-import { parseJson, type Request, refusal, send, watched } from "./request.ts";
+import { parseJson, type Request, readText, refusal, send, watched } from "./request.ts";
 import type { Failure, Gap } from "./types.ts";
 
 /** Events asked for in one answer: the most that a server gives, since each request may count against a limit. */
@@ -38,29 +38,13 @@ export function poll(
   const silence = () => "a poll was not answered in time";
   return watched<Page | Failure>(request, waitSecs * 1_000 + answerMs, silence, async (dog) => {
     const response = await send({ ...request, query });
-    if (response.status === 304) {
-      accepted();
-      return { events: [], resumed: true };
-    }
     const refused = await refusal(response, request);
     if (refused) return refused;
     accepted();
-    const text = await readText(response, () => dog.limit(answerMs));
+    const text = await readText(response, ANSWER_CHARS_MAX, () => dog.limit(answerMs));
     if (text === undefined) return { kind: "too-large", message: "a poll's answer is too large" };
     const page = parseJson(text) as Page | null | undefined;
     if (Array.isArray(page?.events)) return page;
     return { kind: "content", message: "a poll's answer is not a page of events" };
   });
-}
-
-async function readText(response: Response, heard: () => void): Promise<string | undefined> {
-  const decoder = new TextDecoder();
-  const reader = response.body?.getReader();
-  let text = "";
-  for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {
-    heard();
-    text += decoder.decode(part.value, { stream: true });
-    if (text.length > ANSWER_CHARS_MAX) return undefined;
-  }
-  return text + decoder.decode();
 }

@@ -74,7 +74,8 @@ export async function refusal(
     return { kind: "content", message: `expected ${accept} and got '${type}'`, status };
   }
   const retryMs = retryAfterMs(response.headers.get("Retry-After"), env.now());
-  const problem = type.includes("json") ? await readProblem(response) : {};
+  const text = type.includes("json") ? await readText(response, PROBLEM_CHARS_MAX) : undefined;
+  const problem: Problem = Object(parseJson(text ?? ""));
   const message =
     problem.detail ?? problem.title ?? `the server answered ${status || "with a redirect"}`;
   return { kind: "status", status, message, code: problem.code, retryMs };
@@ -86,12 +87,21 @@ interface Problem {
   detail?: string;
 }
 
-async function readProblem(response: Response): Promise<Problem> {
-  const text = await response.text().catch(() => "");
-  if (text.length > PROBLEM_CHARS_MAX) return {};
-  const problem = parseJson(text) as Problem | null;
-  if (typeof problem !== "object" || !problem) return {};
-  return problem;
+/** The body, unless it is longer than that. */
+export async function readText(
+  response: Response,
+  charsMax: number,
+  heard?: () => void,
+): Promise<string | undefined> {
+  const decoder = new TextDecoder();
+  const reader = response.body?.getReader();
+  let text = "";
+  for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {
+    heard?.();
+    text += decoder.decode(part.value, { stream: true });
+    if (text.length > charsMax) return undefined;
+  }
+  return text + decoder.decode();
 }
 
 /** What the text says as JSON, or nothing. */

@@ -54,10 +54,7 @@ export function readStream(
 ): Promise<Failure | undefined> {
   const { signal } = request.abort;
   let connected = false;
-  const silence = () =>
-    connected
-      ? "the stream went silent: something between holds it open, or the other end is gone"
-      : "no stream began in time: something between may hold it back";
+  const silence = () => (connected ? "the stream went silent" : "no stream began in time");
   return watched(request, bounds.connectMs, silence, (dog) => read(dog));
 
   async function read(dog: Watchdog): Promise<Failure> {

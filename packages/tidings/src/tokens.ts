@@ -27,17 +27,15 @@ interface Held {
 const held = /* @__PURE__ */ new WeakMap<TokenFunction, Held>();
 
 export function createTokens(given: string | TokenFunction | undefined): Tokens {
-  if (typeof given !== "function") {
-    return {
-      get: async () => given,
-      accepted: () => undefined,
-      refused: () => false,
-      spent: () => undefined,
-    };
-  }
-  const known = held.get(given);
-  const state: Held = known ?? { has: false, token: undefined, flight: undefined, onTrial: false };
-  if (!known) held.set(given, state);
+  const renewable = typeof given === "function";
+  const known = renewable && held.get(given);
+  const state: Held = known || {
+    has: !renewable,
+    token: renewable ? undefined : given,
+    flight: undefined,
+    onTrial: !renewable,
+  };
+  if (renewable) held.set(given, state);
 
   async function ask(): Promise<string | undefined> {
     try {
@@ -56,14 +54,14 @@ export function createTokens(given: string | TokenFunction | undefined): Tokens 
       return state.flight;
     },
     accepted(token) {
-      if (state.token === token) state.onTrial = false;
+      if (state.token === token) state.onTrial = !renewable;
     },
     refused(token) {
       // Somebody else has replaced it, or is about to.
       if (!state.has || state.token !== token) return true;
       if (state.onTrial) {
         // The next one who connects, after signing in perhaps, begins anew.
-        state.has = state.onTrial = false;
+        state.has = state.onTrial = !renewable;
         return false;
       }
       state.onTrial = true;
@@ -71,7 +69,7 @@ export function createTokens(given: string | TokenFunction | undefined): Tokens 
       return true;
     },
     spent(token) {
-      if (state.token === token) state.has = false;
+      if (state.token === token) state.has = !renewable;
     },
   };
 }
