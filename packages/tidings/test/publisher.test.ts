@@ -254,6 +254,20 @@ describe("the rate limiter", () => {
   const from = (forwarded?: string) =>
     new Request("http://app.test", { headers: forwarded ? { "x-forwarded-for": forwarded } : {} });
 
+  test("counts at the real server, each name and each subject by itself", async () => {
+    const server = await startServer();
+    const { rateLimiter } = new Tidings({ url: server.url, apiKey: API_KEY });
+    const request = new Request("http://app.test", { headers: { "x-forwarded-for": "5.6.7.8" } });
+    const login = { identifier: "login", limit: 2, window: 60 };
+    const ask = (more: object = {}) => rateLimiter.applyRateLimit(request, { ...login, ...more });
+    expect([await ask(), await ask()]).toEqual([undefined, undefined]);
+    const refused = await ask();
+    expect(refused?.status).toBe(429);
+    expect(Number(refused?.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect(await ask({ subject: "ada" })).toBeUndefined();
+    expect(await ask({ identifier: "search" })).toBeUndefined();
+  });
+
   test("asks the server, and answers 429 when it says so", async () => {
     const said = { allowed: false, limit: 2, remaining: 0, resetSecs: 17 };
     const { url, bodies } = await failing(
