@@ -3,6 +3,7 @@
 
 import { describe, expect, test } from "vitest";
 import type { Transport } from "../src/types.ts";
+import { randomFrom } from "./hostile-proxy.ts";
 import { type Answer, block, connected, createWorld, page } from "./world.ts";
 
 const STREAM: Transport[] = ["sse"];
@@ -789,4 +790,24 @@ describe("a server of plain event streams", () => {
     await world.advance(600_000);
     expect([seen, client.getSnapshot().status, world.times()]).toEqual([[1], "open", ["0 sse"]]);
   });
+});
+
+test("500 clients whose server is gone for a minute come back without a storm", async () => {
+  const GONE_MS = 60_000;
+  const beats = [10_000, 20_000, 30_000, 40_000].map((at) => [at, ":\n"] as [number, string]);
+  const answer = (good: Answer) => (atMs: number) => (atMs < GONE_MS ? { refused: true } : good);
+  const world = createWorld({ sse: answer(open(...beats)), polling: answer(page([])) });
+  world.env.random = randomFrom(1);
+  const clients = Array.from({ length: 500 }, () => world.client());
+  for (const client of clients) client.connect();
+  await world.advance(GONE_MS + 40_000);
+  expect(clients.filter((client) => client.getSnapshot().status !== "open")).toEqual([]);
+  const bySecond = new Map<number, number>();
+  for (const { atMs } of world.asked) {
+    const second = Math.floor(atMs / 1_000);
+    bySecond.set(second, (bySecond.get(second) ?? 0) + 1);
+  }
+  const after = [...bySecond].filter(([second]) => second >= GONE_MS / 1_000);
+  // Streams and polls together. Were they to come back at once, it would be 500 and more.
+  expect(Math.max(...after.map(([, count]) => count))).toBeLessThan(100);
 });

@@ -42,10 +42,12 @@ export interface World {
   client(options?: Partial<TidingsOptions>): Tidings & { states: State[] };
 }
 
-/** The first answers in order; the last one again for what comes after. Polls and streams may differ. */
+/** Answers in order, the last one again for what comes after; or by the time of the request. */
+export type Answers = readonly Answer[] | ((atMs: number) => Answer);
+
 export interface Script {
-  sse: readonly Answer[];
-  polling?: readonly Answer[];
+  sse: Answers;
+  polling?: Answers;
 }
 
 export function createWorld(script: Script, page?: PageSource): World {
@@ -82,7 +84,10 @@ export function createWorld(script: Script, page?: PageSource): World {
       };
       asked.push(one);
       const answers = script[kind] ?? [{ status: 404 }];
-      const answer = answers[Math.min(counts[kind]++, answers.length - 1)] ?? {};
+      const answer =
+        typeof answers === "function"
+          ? answers(now)
+          : (answers[Math.min(counts[kind]++, answers.length - 1)] ?? {});
       const signal = init.signal as AbortSignal;
       return new Promise((resolve, reject) => {
         signal.addEventListener("abort", () => {
