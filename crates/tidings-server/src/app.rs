@@ -224,9 +224,8 @@ async fn expire(hub: Arc<Hub>) {
     loop {
         ticks.tick().await;
         hub.broker.expire();
-        let now = hub.clock.now();
-        hub.revocations.forget(now.unix_ms);
-        hub.limits.forget(now.uptime_ms);
+        hub.revocations.forget(hub.clock.now().unix_ms);
+        hub.limits.forget(hub.clock.uptime_ns());
     }
 }
 

@@ -22,6 +22,11 @@ impl Clock {
             uptime_ms: u64::try_from(uptime_ms).expect("an uptime below 500 million years"),
         }
     }
+
+    /// Nanoseconds since the start, for what must not be rounded.
+    pub(crate) fn uptime_ns(self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).expect("an uptime below 500 years")
+    }
 }
 
 /// Milliseconds since the Unix epoch; a clock set before 1970 reads as 0.

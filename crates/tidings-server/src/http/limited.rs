@@ -43,8 +43,8 @@ impl Taken {
             Some(user) if principal.method != Method::UserId => Subject::User(endpoint, user.id()),
             _ => Subject::Address(endpoint, address),
         };
-        let verdict = hub.limits.take(subject, quota, limits.keys_max, hub.uptime_ms());
-        let taken = Self { name: endpoint.name(), window_secs: quota.window_ms / 1000, verdict };
+        let verdict = hub.limits.take(subject, quota, limits.keys_max, hub.uptime_ns());
+        let taken = Self { name: endpoint.name(), window_secs: quota.window_secs(), verdict };
         if verdict.is_allowed { Ok(Some(taken)) } else { Err(taken.refusal()) }
     }
 
@@ -87,7 +87,7 @@ fn quota(limits: &Limits, endpoint: Endpoint) -> Quota {
         Endpoint::Sse => (limits.sse.limit, limits.sse.window_secs),
         Endpoint::Polling => (limits.polling.limit, limits.polling.window_secs),
     };
-    Quota { limit, window_ms: window_secs * 1000 }
+    Quota::new(limit, window_secs)
 }
 
 fn ascii(text: &str) -> HeaderValue {
@@ -98,9 +98,9 @@ fn ascii(text: &str) -> HeaderValue {
 pub(super) fn failed(hub: &Hub, settings: &Settings, address: IpAddr, why: Problem) -> Problem {
     let limits = &settings.config.limits;
     let rate = limits.auth_failures;
-    let quota = Quota { limit: rate.limit, window_ms: rate.window_secs * 1000 };
-    let now_ms = hub.uptime_ms();
-    let verdict = hub.limits.take(Subject::Failures(address), quota, limits.keys_max, now_ms);
+    let quota = Quota::new(rate.limit, rate.window_secs);
+    let now_ns = hub.uptime_ns();
+    let verdict = hub.limits.take(Subject::Failures(address), quota, limits.keys_max, now_ns);
     if verdict.is_allowed {
         return why;
     }

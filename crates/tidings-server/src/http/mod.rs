@@ -69,8 +69,8 @@ impl Hub {
     }
 
     /// What limits count by: a clock that never jumps.
-    fn uptime_ms(&self) -> u64 {
-        self.clock.now().uptime_ms
+    fn uptime_ns(&self) -> u64 {
+        self.clock.uptime_ns()
     }
 }
 

@@ -74,9 +74,9 @@ pub(super) async fn take(
     let (name, keys_max, body_timeout) = allow(&hub, &headers, peer).await?;
     let asked: Use = body::read_json(&mut body, &headers, BODY_BYTES_MAX, body_timeout).await?;
     asked.check()?;
-    let quota = Quota { limit: asked.limit, window_ms: asked.window_secs * 1000 };
+    let quota = Quota::new(asked.limit, asked.window_secs);
     let subject = Subject::Lent(&name, &asked.identifier, &asked.subject);
-    let verdict = hub.limits.take(subject, quota, keys_max, hub.uptime_ms());
+    let verdict = hub.limits.take(subject, quota, keys_max, hub.uptime_ns());
     let outcome = Outcome {
         allowed: verdict.is_allowed,
         limit: verdict.limit,

@@ -22,7 +22,19 @@ const FORGOTTEN_AT_ONCE_MAX: usize = 1000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Quota {
     pub(crate) limit: usize,
-    pub(crate) window_ms: u64,
+    window_ns: u64,
+}
+
+const NANOS_PER_SEC: u64 = 1_000_000_000;
+
+impl Quota {
+    pub(crate) fn new(limit: usize, window_secs: u64) -> Self {
+        Self { limit, window_ns: window_secs.saturating_mul(NANOS_PER_SEC) }
+    }
+
+    pub(crate) fn window_secs(self) -> u64 {
+        self.window_ns / NANOS_PER_SEC
+    }
 }
 
 /// Whose uses are counted together.
@@ -71,23 +83,23 @@ impl Limits {
         subject: Subject<'_>,
         quota: Quota,
         keys_max: usize,
-        now_ms: u64,
+        now_ns: u64,
     ) -> Verdict {
         if quota.limit == 0 {
             return Verdict::UNLIMITED;
         }
-        self.windows().take(self.key(subject), quota, keys_max, now_ms)
+        self.windows().take(self.key(subject), quota, keys_max, now_ns)
     }
 
     /// Whether there is a use left, without taking it.
     #[cfg(test)]
-    pub(crate) fn has_one_left(&self, subject: Subject<'_>, quota: Quota, now_ms: u64) -> bool {
-        quota.limit == 0 || self.windows().peek(self.key(subject), quota, now_ms).is_allowed
+    pub(crate) fn has_one_left(&self, subject: Subject<'_>, quota: Quota, now_ns: u64) -> bool {
+        quota.limit == 0 || self.windows().peek(self.key(subject), quota, now_ns).is_allowed
     }
 
     /// Forgets what no window reaches back to any more.
-    pub(crate) fn forget(&self, now_ms: u64) {
-        while self.windows().forget(now_ms, FORGOTTEN_AT_ONCE_MAX) {}
+    pub(crate) fn forget(&self, now_ns: u64) {
+        while self.windows().forget(now_ns, FORGOTTEN_AT_ONCE_MAX) {}
     }
 
     /// Eight bytes, whatever the name is. An attacker cannot choose whom to share them with.
@@ -109,7 +121,7 @@ impl Limits {
 mod tests {
     use super::*;
 
-    const QUOTA: Quota = Quota { limit: 2, window_ms: 1000 };
+    const QUOTA: Quota = Quota { limit: 2, window_ns: 1000 };
 
     fn allowed(limits: &Limits, subject: Subject<'_>) -> bool {
         limits.take(subject, QUOTA, 100_000, 5).is_allowed
@@ -153,7 +165,7 @@ mod tests {
     #[test]
     fn a_limit_of_nothing_is_no_limit() {
         let limits = Limits::default();
-        let quota = Quota { limit: 0, window_ms: 1000 };
+        let quota = Quota { limit: 0, window_ns: 1000 };
         let subject = Subject::User(Endpoint::Sse, "ann");
         assert!((0..100).all(|_| limits.take(subject, quota, 10, 5).is_allowed));
         assert!(limits.has_one_left(subject, quota, 5));

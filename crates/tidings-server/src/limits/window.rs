@@ -3,10 +3,13 @@
 //! Never more than the limit in *any* span of the window's length: a use is allowed when fewer than
 //! that lie in the span that ends with it. Approximations by fixed windows let twice as many through
 //! around their borders. A refused try is not a use.
+//!
+//! Times are nanoseconds, as fine as the clock is: of two uses timed in whole milliseconds, the second
+//! could come almost a millisecond before the first had left its window.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use super::Quota;
+use super::{NANOS_PER_SEC, Quota};
 
 /// A subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,18 +28,18 @@ pub(crate) struct Verdict {
     pub(crate) limit: usize,
     /// Uses that are left.
     pub(crate) remaining: usize,
-    /// Milliseconds until there is one more than now.
-    pub(crate) reset_ms: u64,
+    /// Nanoseconds until there is one more than now.
+    pub(crate) reset_ns: u64,
 }
 
 impl Verdict {
     /// Where there is no limit.
     pub(super) const UNLIMITED: Self =
-        Self { is_allowed: true, limit: 0, remaining: usize::MAX, reset_ms: 0 };
+        Self { is_allowed: true, limit: 0, remaining: usize::MAX, reset_ns: 0 };
 
     /// Whole seconds until there is one more, at least 1.
     pub(crate) fn reset_secs(&self) -> u64 {
-        self.reset_ms.div_ceil(1000).max(1)
+        self.reset_ns.div_ceil(NANOS_PER_SEC).max(1)
     }
 }
 
@@ -52,15 +55,15 @@ pub(super) struct Windows {
     /// Uses remembered in all.
     uses: usize,
     /// The latest time that was told.
-    now_ms: u64,
+    now_ns: u64,
 }
 
 #[derive(Debug, Default)]
 struct Uses {
     /// When, oldest first.
-    at_ms: VecDeque<u64>,
+    at_ns: VecDeque<u64>,
     /// How long they are needed: the longest window that was asked about.
-    keep_ms: u64,
+    keep_ns: u64,
     looked_at: u64,
 }
 
@@ -70,42 +73,42 @@ impl Windows {
     ///
     /// Of two who read the clock before it is their turn, the later may come first. The other then
     /// counts as of the later time, or the uses would not be in order.
-    pub(super) fn take(&mut self, key: Key, quota: Quota, keys_max: usize, now_ms: u64) -> Verdict {
-        self.now_ms = self.now_ms.max(now_ms);
-        let now_ms = self.now_ms;
+    pub(super) fn take(&mut self, key: Key, quota: Quota, keys_max: usize, now_ns: u64) -> Verdict {
+        self.now_ns = self.now_ns.max(now_ns);
+        let now_ns = self.now_ns;
         self.looks += 1;
         let uses = self.subjects.entry(key).or_default();
         self.recency.remove(&uses.looked_at);
         uses.looked_at = self.looks;
         self.recency.insert(self.looks, key);
-        self.ends.remove(&(uses.end_ms(), key));
-        self.uses -= uses.at_ms.len();
+        self.ends.remove(&(uses.end_ns(), key));
+        self.uses -= uses.at_ns.len();
 
-        uses.keep_ms = uses.keep_ms.max(quota.window_ms);
-        uses.forget(now_ms);
-        let mut verdict = uses.verdict(quota, now_ms);
+        uses.keep_ns = uses.keep_ns.max(quota.window_ns);
+        uses.forget(now_ns);
+        let mut verdict = uses.verdict(quota, now_ns);
         if verdict.is_allowed {
-            uses.add(now_ms);
+            uses.add(now_ns);
             verdict.remaining -= 1;
-            verdict.reset_ms = uses.reset_ms(quota, now_ms);
+            verdict.reset_ns = uses.reset_ns(quota, now_ns);
         }
-        self.uses += uses.at_ms.len();
-        self.ends.insert((uses.end_ms(), key));
+        self.uses += uses.at_ns.len();
+        self.ends.insert((uses.end_ns(), key));
         self.make_room(key, keys_max);
         verdict
     }
 
     /// The verdict on one more, without taking it.
     #[cfg(test)]
-    pub(super) fn peek(&self, key: Key, quota: Quota, now_ms: u64) -> Verdict {
-        let now_ms = self.now_ms.max(now_ms);
-        self.subjects.get(&key).unwrap_or(&Uses::default()).verdict(quota, now_ms)
+    pub(super) fn peek(&self, key: Key, quota: Quota, now_ns: u64) -> Verdict {
+        let now_ns = self.now_ns.max(now_ns);
+        self.subjects.get(&key).unwrap_or(&Uses::default()).verdict(quota, now_ns)
     }
 
     /// Forgets subjects whose uses are not needed any more, so many at the most. Whether there may be
     /// more of them.
-    pub(super) fn forget(&mut self, now_ms: u64, at_once_max: usize) -> bool {
-        self.now_ms = self.now_ms.max(now_ms);
+    pub(super) fn forget(&mut self, now_ns: u64, at_once_max: usize) -> bool {
+        self.now_ns = self.now_ns.max(now_ns);
         for _ in 0..at_once_max {
             let Some(key) = self.over() else { return false };
             self.remove(key);
@@ -115,8 +118,8 @@ impl Windows {
 
     /// One whose uses are not needed any more.
     fn over(&self) -> Option<Key> {
-        let &(end_ms, key) = self.ends.first()?;
-        (end_ms <= self.now_ms).then_some(key)
+        let &(end_ns, key) = self.ends.first()?;
+        (end_ns <= self.now_ns).then_some(key)
     }
 
     fn make_room(&mut self, spared: Key, keys_max: usize) {
@@ -133,58 +136,58 @@ impl Windows {
     fn remove(&mut self, key: Key) {
         if let Some(uses) = self.subjects.remove(&key) {
             self.recency.remove(&uses.looked_at);
-            self.ends.remove(&(uses.end_ms(), key));
-            self.uses -= uses.at_ms.len();
+            self.ends.remove(&(uses.end_ns(), key));
+            self.uses -= uses.at_ns.len();
         }
     }
 }
 
 impl Uses {
     /// When none is needed any more.
-    fn end_ms(&self) -> u64 {
-        self.at_ms.back().map_or(0, |at_ms| at_ms + self.keep_ms)
+    fn end_ns(&self) -> u64 {
+        self.at_ns.back().map_or(0, |at_ns| at_ns + self.keep_ns)
     }
 
-    fn add(&mut self, now_ms: u64) {
-        if self.at_ms.len() == LIMIT_MAX {
+    fn add(&mut self, now_ns: u64) {
+        if self.at_ns.len() == LIMIT_MAX {
             // One that is in no window, or there would have been none left.
-            self.at_ms.pop_front();
+            self.at_ns.pop_front();
         }
-        self.at_ms.push_back(now_ms);
+        self.at_ns.push_back(now_ns);
     }
 
     /// Drops those that no window reaches back to, and the memory they took: a subject would keep what
     /// it needed once, and nobody counts that.
-    fn forget(&mut self, now_ms: u64) {
-        let gone = self.at_ms.partition_point(|at_ms| at_ms + self.keep_ms <= now_ms);
-        self.at_ms.drain(..gone);
-        if self.at_ms.capacity() > 4 * (self.at_ms.len() + 1) {
-            self.at_ms.shrink_to(2 * (self.at_ms.len() + 1));
+    fn forget(&mut self, now_ns: u64) {
+        let gone = self.at_ns.partition_point(|at_ns| at_ns + self.keep_ns <= now_ns);
+        self.at_ns.drain(..gone);
+        if self.at_ns.capacity() > 4 * (self.at_ns.len() + 1) {
+            self.at_ns.shrink_to(2 * (self.at_ns.len() + 1));
         }
     }
 
-    fn verdict(&self, quota: Quota, now_ms: u64) -> Verdict {
-        let used = self.in_window(quota, now_ms).len();
+    fn verdict(&self, quota: Quota, now_ns: u64) -> Verdict {
+        let used = self.in_window(quota, now_ns).len();
         Verdict {
             is_allowed: used < quota.limit,
             limit: quota.limit,
             remaining: quota.limit.saturating_sub(used),
-            reset_ms: self.reset_ms(quota, now_ms),
+            reset_ns: self.reset_ns(quota, now_ns),
         }
     }
 
     /// When there is one more than now: when the oldest use has left the window, or, after the limit
     /// was lowered, as many as are too many.
-    fn reset_ms(&self, quota: Quota, now_ms: u64) -> u64 {
-        let window = self.in_window(quota, now_ms);
+    fn reset_ns(&self, quota: Quota, now_ns: u64) -> u64 {
+        let window = self.in_window(quota, now_ns);
         let surplus = window.len().saturating_sub(quota.limit);
-        let leaves = self.at_ms.get(window.start + surplus);
-        leaves.map_or(0, |at_ms| at_ms + quota.window_ms - now_ms)
+        let leaves = self.at_ns.get(window.start + surplus);
+        leaves.map_or(0, |at_ns| at_ns + quota.window_ns - now_ns)
     }
 
     /// The uses in the span that ends now.
-    fn in_window(&self, quota: Quota, now_ms: u64) -> std::ops::Range<usize> {
-        self.at_ms.partition_point(|at_ms| at_ms + quota.window_ms <= now_ms)..self.at_ms.len()
+    fn in_window(&self, quota: Quota, now_ns: u64) -> std::ops::Range<usize> {
+        self.at_ns.partition_point(|at_ns| at_ns + quota.window_ns <= now_ns)..self.at_ns.len()
     }
 }
 
@@ -194,7 +197,7 @@ mod tests {
 
     use super::*;
 
-    const FIVE_A_MINUTE: Quota = Quota { limit: 5, window_ms: 60_000 };
+    const FIVE_A_MINUTE: Quota = Quota { limit: 5, window_ns: 60_000 };
     const KEY: Key = Key(7);
 
     #[test]
@@ -203,10 +206,10 @@ mod tests {
         for (index, remaining) in [4, 3, 2, 1, 0].into_iter().enumerate() {
             let verdict = windows.take(KEY, FIVE_A_MINUTE, 10, 1000 * index as u64);
             assert_eq!((verdict.is_allowed, verdict.remaining), (true, remaining));
-            assert_eq!(verdict.reset_ms, 60_000 - 1000 * index as u64);
+            assert_eq!(verdict.reset_ns, 60_000 - 1000 * index as u64);
         }
         let refused = windows.take(KEY, FIVE_A_MINUTE, 10, 59_999);
-        assert_eq!((refused.is_allowed, refused.remaining, refused.reset_ms), (false, 0, 1));
+        assert_eq!((refused.is_allowed, refused.remaining, refused.reset_ns), (false, 0, 1));
         // The first has left the span that ends now, and the refused try was none.
         assert!(windows.take(KEY, FIVE_A_MINUTE, 10, 60_000).is_allowed);
         assert!(!windows.take(KEY, FIVE_A_MINUTE, 10, 60_000).is_allowed);
@@ -216,7 +219,7 @@ mod tests {
     #[test]
     fn looking_takes_nothing() {
         let mut windows = Windows::default();
-        let one = Quota { limit: 1, window_ms: 10 };
+        let one = Quota { limit: 1, window_ns: 10 };
         assert!((0..10).all(|_| windows.peek(KEY, one, 0).is_allowed));
         assert!(windows.take(KEY, one, 10, 0).is_allowed);
         assert!(!windows.peek(KEY, one, 9).is_allowed);
@@ -228,7 +231,7 @@ mod tests {
         let mut windows = Windows::default();
         for number in 0..1000 {
             windows.take(Key(number), FIVE_A_MINUTE, 10, number);
-            windows.take(KEY, Quota { limit: 1_000_000, window_ms: 60_000 }, 10, number);
+            windows.take(KEY, Quota { limit: 1_000_000, window_ns: 60_000 }, 10, number);
             assert!(windows.subjects.len() <= 10);
             assert!(windows.uses <= 10 * USES_PER_KEY || windows.subjects.len() == 1);
             assert_eq!(windows.recency.len(), windows.subjects.len());
@@ -242,8 +245,8 @@ mod tests {
     #[test]
     fn what_is_over_goes_before_what_was_looked_at_longest_ago() {
         let mut windows = Windows::default();
-        let day = Quota { limit: 1, window_ms: 86_400_000 };
-        let second = Quota { limit: 1, window_ms: 1000 };
+        let day = Quota { limit: 1, window_ns: 86_400_000 };
+        let second = Quota { limit: 1, window_ns: 1000 };
         windows.take(KEY, day, 10, 0);
         // Many more than there is room for, while the one that lasts is looked at no more.
         for number in 100..1100 {
@@ -260,26 +263,26 @@ mod tests {
     fn one_subject_keeps_no_more_than_the_highest_limit_and_gives_memory_back() {
         let mut windows = Windows::default();
         // A long window once, and from then on a short one, as often as can be.
-        windows.take(KEY, Quota { limit: LIMIT_MAX, window_ms: 86_400_000 }, 1000, 0);
-        let often = Quota { limit: LIMIT_MAX, window_ms: 1000 };
+        windows.take(KEY, Quota { limit: LIMIT_MAX, window_ns: 86_400_000 }, 1000, 0);
+        let often = Quota { limit: LIMIT_MAX, window_ns: 1000 };
         for number in 0..100_000 {
             assert!(windows.take(KEY, often, 1000, number).is_allowed);
         }
         assert_eq!(windows.uses, LIMIT_MAX);
-        assert!(windows.subjects[&KEY].at_ms.capacity() <= 2 * LIMIT_MAX);
+        assert!(windows.subjects[&KEY].at_ns.capacity() <= 2 * LIMIT_MAX);
         windows.take(KEY, often, 1000, 86_400_000 + 100_000);
         assert_eq!(windows.uses, 1);
-        assert!(windows.subjects[&KEY].at_ms.capacity() < 16);
+        assert!(windows.subjects[&KEY].at_ns.capacity() < 16);
     }
 
     #[test]
     fn whoever_comes_late_with_an_earlier_time_counts_as_of_the_later() {
         let mut windows = Windows::default();
-        let two = Quota { limit: 2, window_ms: 1000 };
+        let two = Quota { limit: 2, window_ns: 1000 };
         assert!(windows.take(KEY, two, 10, 101).is_allowed);
         assert!(windows.take(KEY, two, 10, 100).is_allowed);
-        for now_ms in 99..1101 {
-            assert!(!windows.take(KEY, two, 10, now_ms).is_allowed, "{now_ms}");
+        for now_ns in 99..1101 {
+            assert!(!windows.take(KEY, two, 10, now_ns).is_allowed, "{now_ns}");
         }
         assert!(windows.take(KEY, two, 10, 1101).is_allowed);
     }
@@ -289,20 +292,20 @@ mod tests {
     struct Oracle(Vec<u64>);
 
     impl Oracle {
-        fn take(&mut self, quota: Quota, now_ms: u64) -> bool {
-            let used = self.0.iter().filter(|at_ms| **at_ms + quota.window_ms > now_ms).count();
+        fn take(&mut self, quota: Quota, now_ns: u64) -> bool {
+            let used = self.0.iter().filter(|at_ns| **at_ns + quota.window_ns > now_ns).count();
             let allowed = used < quota.limit;
             if allowed {
-                self.0.push(now_ms);
+                self.0.push(now_ns);
             }
             allowed
         }
 
         /// The most uses in any span of this length.
-        fn most_in(&self, window_ms: u64) -> usize {
+        fn most_in(&self, window_ns: u64) -> usize {
             let ends = self.0.iter();
             let count = |start: u64| {
-                self.0.iter().filter(|at_ms| (start..start + window_ms).contains(at_ms)).count()
+                self.0.iter().filter(|at_ns| (start..start + window_ns).contains(at_ns)).count()
             };
             ends.map(|start| count(*start)).max().unwrap_or(0)
         }
@@ -314,28 +317,28 @@ mod tests {
         #[test]
         fn never_more_than_the_limit_in_any_span(
             limit in 1..8_usize,
-            window_ms in 1..50_u64,
+            window_ns in 1..50_u64,
             steps in prop::collection::vec((0..3_u64, 0..20_u64), 1..200),
         ) {
-            let quota = Quota { limit, window_ms };
+            let quota = Quota { limit, window_ns };
             let (mut windows, mut oracles) = (Windows::default(), HashMap::new());
-            let mut now_ms = 0;
-            for (key, pause_ms) in steps {
+            let mut now_ns = 0;
+            for (key, pause_ns) in steps {
                 // A clock that stands still for a while, too.
-                now_ms += pause_ms.saturating_sub(10);
+                now_ns += pause_ns.saturating_sub(10);
                 let oracle: &mut Oracle = oracles.entry(key).or_default();
-                let seen = windows.peek(Key(key), quota, now_ms);
-                let verdict = windows.take(Key(key), quota, 100, now_ms);
+                let seen = windows.peek(Key(key), quota, now_ns);
+                let verdict = windows.take(Key(key), quota, 100, now_ns);
                 prop_assert_eq!(seen.is_allowed, verdict.is_allowed);
-                prop_assert_eq!(verdict.is_allowed, oracle.take(quota, now_ms));
-                // When it says that there is one more, there is; not a millisecond sooner.
-                let later = windows.peek(Key(key), quota, now_ms + verdict.reset_ms);
+                prop_assert_eq!(verdict.is_allowed, oracle.take(quota, now_ns));
+                // When it says that there is one more, there is; not a moment sooner.
+                let later = windows.peek(Key(key), quota, now_ns + verdict.reset_ns);
                 prop_assert!(later.remaining > verdict.remaining);
-                let sooner = windows.peek(Key(key), quota, now_ms + verdict.reset_ms - 1);
+                let sooner = windows.peek(Key(key), quota, now_ns + verdict.reset_ns - 1);
                 prop_assert_eq!(sooner.remaining, verdict.remaining);
             }
             for oracle in oracles.values() {
-                prop_assert!(oracle.most_in(window_ms) <= limit);
+                prop_assert!(oracle.most_in(window_ns) <= limit);
             }
         }
 
@@ -345,14 +348,14 @@ mod tests {
         ) {
             let (mut windows, mut oracle) = (Windows::default(), Oracle::default());
             // Asked about once, so that nothing shorter is kept.
-            windows.take(KEY, Quota { limit: 1, window_ms: 40 }, 10, 0);
-            oracle.take(Quota { limit: 1, window_ms: 40 }, 0);
-            let mut now_ms = 0;
-            for (limit, window_ms, pause_ms) in steps {
-                now_ms += pause_ms;
-                let quota = Quota { limit, window_ms };
-                let verdict = windows.take(KEY, quota, 10, now_ms);
-                prop_assert_eq!(verdict.is_allowed, oracle.take(quota, now_ms));
+            windows.take(KEY, Quota { limit: 1, window_ns: 40 }, 10, 0);
+            oracle.take(Quota { limit: 1, window_ns: 40 }, 0);
+            let mut now_ns = 0;
+            for (limit, window_ns, pause_ns) in steps {
+                now_ns += pause_ns;
+                let quota = Quota { limit, window_ns };
+                let verdict = windows.take(KEY, quota, 10, now_ns);
+                prop_assert_eq!(verdict.is_allowed, oracle.take(quota, now_ns));
             }
         }
     }
