@@ -4,6 +4,7 @@
 import { createConnection, type Stage } from "./connection.ts";
 import { createDelivery } from "./delivery.ts";
 import { watchPage } from "./page.ts";
+import { shareLater } from "./share-later.ts";
 import { createTokens } from "./tokens.ts";
 import type {
   Environment,
@@ -68,7 +69,7 @@ export function createTidings<Events extends EventMap = EventMap>(
   if (options.onGap) forGaps.add((gap) => options.onGap?.(gap));
   const delivery = createDelivery();
 
-  const connection = createConnection({
+  const connection = (options.shareTabs ? shareLater : createConnection)({
     transports: ["sse", "long-poll", "poll"],
     types: [],
     headers: {},
@@ -264,7 +265,7 @@ export function createTidings<Events extends EventMap = EventMap>(
     },
     connect,
     reconnect() {
-      connection.stop();
+      connection.stop(true);
       start();
     },
     close,
