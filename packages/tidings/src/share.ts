@@ -227,6 +227,7 @@ export function createSharedConnection(host: Host): Connection {
       startedAt ||= env.now();
       unanswered = 0;
       channel = open(name, (message) => heard(message as Message));
+      host.stage({ status: "connecting", attempt: 1 });
       reader.start();
       hello();
       stand(false);
