@@ -3,22 +3,12 @@
 // none to rely on. It knows nothing of handlers, storage or pages.
 
 import { backoffMs, plannedMs } from "./backoff.ts";
-import type { ParsedEvent } from "./parser.ts";
 import { createPlace, type Source } from "./place.ts";
 import { fallsBack, judge } from "./policy.ts";
-import { type Page, poll } from "./poll.ts";
-import { failureOf, parseJson, type Request } from "./request.ts";
-import { gapOf, readStream, type StreamSink } from "./stream.ts";
-import type { Tokens } from "./tokens.ts";
-import type {
-  Environment,
-  Failure,
-  Gap,
-  State,
-  TidingsEvent,
-  TidingsOptions,
-  Timing,
-} from "./types.ts";
+import { eventsOf, type Page, poll } from "./poll.ts";
+import type { Asker, Requesting } from "./request.ts";
+import { eventOf, gapOf, readStream, type StreamSink } from "./stream.ts";
+import type { Failure, Gap, State, TidingsEvent, TidingsOptions } from "./types.ts";
 
 /** The wait between polls of a server that proposes none. */
 const POLL_AFTER_MS_DEFAULT = 10_000;
@@ -36,14 +26,11 @@ export type Stage = State extends infer S ? (S extends State ? Omit<S, "cursor">
 
 /** What the connection needs to know, and whom it tells. */
 export interface Host
-  extends Pick<TidingsOptions, "rewind">,
-    Required<Pick<TidingsOptions, "transports" | "topics" | "types" | "headers" | "plain">> {
-  env: Environment;
-  timing: Timing;
-  tokens: Tokens;
+  extends Requesting,
+    Pick<TidingsOptions, "rewind">,
+    Required<Pick<TidingsOptions, "transports" | "topics" | "types" | "plain">> {
   sseEndpoint: string | URL | undefined;
   pollingEndpoint: string | URL | undefined;
-  credentials: RequestCredentials;
   /** The cursor to begin with. */
   cursor: string | undefined;
   /** A new event, in order; `cursor` is the place after it. */
@@ -66,29 +53,21 @@ export interface Connection {
   wake(sure: boolean): void;
 }
 
-/** Whoever asks the server: for a stream, or again and again for a page. */
-interface Asker extends Source {
-  abort: AbortController;
-  /** What it asked with. */
-  token: string | undefined;
-  offered: string | undefined;
-}
-
-interface Stream extends Asker {
+interface Stream extends Asker, Source {
   connectedAt: number | undefined;
   heardAt: number;
   heartbeatMs: number;
 }
 
-interface Lane extends Asker {
+interface Lane extends Asker, Source {
   transport: "long-poll" | "poll";
   /** The last poll was answered. */
   ok: boolean;
   failures: number;
   error: Failure | undefined;
+  /** Waits for the next poll. */
+  timer: unknown;
   nextAt: number;
-  /** Ends the wait for the next poll. */
-  wake: (() => void) | undefined;
 }
 
 export function createConnection(host: Host): Connection {
@@ -120,62 +99,27 @@ export function createConnection(host: Host): Connection {
   let lane: Lane | undefined;
   let longAfter = 0;
 
-  function asker(): Asker {
-    return { abort: new AbortController(), token: undefined, offered: place.read, tidings: false };
+  function asker(): Asker & Source {
+    return {
+      abort: new AbortController(),
+      token: undefined,
+      offered: place.read,
+      tidings: false,
+      owed: undefined,
+    };
   }
 
-  function query(): [string, string][] {
+  function ask() {
     const { topics, types, plain, rewind } = host;
-    const query: [string, string][] = topics.map((topic) => ["topic", topic]);
-    if (types.length) query.push(["types", types.join(",")]);
-    if (place.read || plain) return query;
+    const cursor = place.read;
+    const query = topics.map((topic) => ["topic", topic]);
+    if (types.length) query.push(["types", `${types}`]);
     const waitedMs = env.now() - startedAt;
     // What was published since the first attempt was promised, though no cursor came of that attempt.
     const secs = Math.min(Math.ceil(waitedMs / 1_000) + 1, LOOK_BACK_SECS_MAX);
-    if (rewind !== undefined) query.push(["rewind", String(rewind)]);
-    else if (waitedMs > 0) query.push(["rewind", `${secs}s`]);
-    return query;
-  }
-
-  /** Gets the token, then makes the request. */
-  async function ask<T>(
-    asker: Asker,
-    endpoint: string | URL | undefined,
-    accept: string,
-    use: (request: Request) => Promise<T | Failure | undefined>,
-  ): Promise<T | Failure | undefined> {
-    try {
-      asker.token = await token();
-    } catch (thrown) {
-      return failureOf(thrown, "token");
-    }
-    const cursor = place.read;
-    asker.offered = cursor;
-    const { headers, credentials } = host;
-    const { token: shown, abort } = asker;
-    const asked = {
-      env,
-      query: query(),
-      accept,
-      headers,
-      credentials,
-      cursor,
-      token: shown,
-      abort,
-    };
-    return use({ ...asked, endpoint: String(endpoint) });
-  }
-
-  /** The token, unless the application takes too long to get it. */
-  function token(): Promise<string | undefined> {
-    return new Promise((resolve, reject) => {
-      const late = () => reject(new Error(`no token within ${timing.connectMs} ms`));
-      const deadline = env.setTimeout(late, timing.connectMs);
-      tokens
-        .get()
-        .finally(() => env.clearTimeout(deadline))
-        .then(resolve, reject);
-    });
+    const from = rewind ?? (waitedMs > 0 ? `${secs}s` : undefined);
+    if (!cursor && !plain && from !== undefined) query.push(["rewind", `${from}`]);
+    return { cursor, query };
   }
 
   function backoff(count: number, asked: number | undefined, factor = 1): number {
@@ -201,17 +145,14 @@ export function createConnection(host: Host): Connection {
   }
 
   async function run(stream: Stream): Promise<void> {
-    const bounds = { ...timing, plain: host.plain };
-    const failure = await ask(stream, host.sseEndpoint, "text/event-stream", (request) =>
-      readStream(request, bounds, sink(stream)),
-    );
+    const asked = { endpoint: host.sseEndpoint, ask };
+    const failure = await readStream(host, stream, asked, host.plain, sink(stream));
     if (failure && streams.delete(stream)) streamEnded(stream, failure);
   }
 
   function sink(stream: Stream): StreamSink {
     return {
-      accepted: () => tokens.accepted(stream.token),
-      connected(said, id) {
+      connected(said, id, heartbeatSecs) {
         // The polls have found a place meanwhile, which this stream was not asked to go on from.
         if (!stream.offered && place.read) {
           drop(stream);
@@ -223,7 +164,7 @@ export function createConnection(host: Host): Connection {
         restarted = false;
         if (said) {
           stream.tidings = true;
-          stream.heartbeatMs = (said.heartbeatSecs || timing.heartbeatSecs) * 1_000;
+          stream.heartbeatMs = heartbeatSecs * 1_000;
           user = said.user;
           if (stream.offered && said.resumed === false)
             stream.owed = said.cursor || id || stream.offered;
@@ -245,7 +186,7 @@ export function createConnection(host: Host): Connection {
         stopPolling();
         tell();
       },
-      event: (event) => take(stream, event.lastEventId, () => eventOf(event)),
+      event: (event) => take(stream, eventOf(event)),
       moved: (id) => move(stream, id),
       gap: (gap) => place.gap(stream, gap),
       expiring(reason) {
@@ -336,79 +277,60 @@ export function createConnection(host: Host): Connection {
       ok: false,
       failures: 0,
       error: undefined,
+      timer: undefined,
       nextAt: 0,
-      wake: undefined,
     };
-    void keepPolling(lane);
+    void pollOnce(lane);
   }
 
   function stopPolling(): void {
-    const stopped = lane;
+    lane?.abort.abort();
+    env.clearTimeout(lane?.timer);
     lane = undefined;
-    stopped?.abort.abort();
-    stopped?.wake?.();
   }
 
-  async function keepPolling(self: Lane): Promise<void> {
-    while (lane === self) {
-      const askedAt = env.now();
-      const long = wantsLong && (!wantsShort || askedAt >= longAfter);
-      self.transport = long ? "long-poll" : "poll";
-      self.abort = new AbortController();
-      const answer = await ask(self, host.pollingEndpoint, "application/json", (request) =>
-        poll(request, long ? timing.waitSecs : 0, timing.answerMs, () =>
-          tokens.accepted(self.token),
-        ),
-      );
-      if (lane !== self || !answer) return;
-      let waitMs: number;
-      if ("events" in answer) {
-        takePage(self, answer);
-        await host.handling();
-        if (lane !== self) return;
-        waitMs = pauseAfter(answer, long, env.now() - askedAt);
-        if (self.failures) recovered();
-        self.ok = true;
-        self.failures = 0;
-        self.error = undefined;
-      } else {
-        self.ok = false;
-        self.error = answer;
-        const again = secondThought(self, answer);
-        if (again === "now") continue;
-        if (again === "never") return pollingEnded(answer);
-        if (long) longAfter = env.now() + SHORT_MS;
-        self.failures += 1;
-        waitMs = backoff(self.failures, answer.retryMs);
-      }
-      self.nextAt = env.now() + waitMs;
-      tell();
-      await new Promise<void>((resolve) => {
-        const sleep = env.setTimeout(resolve, waitMs);
-        self.wake = () => {
-          env.clearTimeout(sleep);
-          resolve();
-        };
-      });
+  async function pollOnce(self: Lane): Promise<void> {
+    env.clearTimeout(self.timer);
+    self.timer = undefined;
+    const askedAt = env.now();
+    const long = wantsLong && (!wantsShort || askedAt >= longAfter);
+    self.transport = long ? "long-poll" : "poll";
+    self.abort = new AbortController();
+    const asked = { endpoint: host.pollingEndpoint, ask };
+    const answer = await poll(host, self, asked, long ? timing.waitSecs : 0);
+    if (lane !== self || !answer) return;
+    let waitMs: number;
+    if ("events" in answer) {
+      takePage(self, answer);
+      await host.handling();
+      if (lane !== self) return;
+      waitMs = pauseAfter(answer, long, env.now() - askedAt);
+      if (self.failures) recovered();
+      self.ok = true;
+      self.failures = 0;
+      self.error = undefined;
+    } else {
+      self.ok = false;
+      self.error = answer;
+      const again = secondThought(self, answer);
+      if (again === "now") return pollOnce(self);
+      if (again === "never") return pollingEnded(answer);
+      if (long) longAfter = env.now() + SHORT_MS;
+      self.failures += 1;
+      waitMs = backoff(self.failures, answer.retryMs);
     }
+    self.nextAt = env.now() + waitMs;
+    self.timer = env.setTimeout(() => pollOnce(self), waitMs);
+    tell();
   }
 
   function takePage(self: Lane, page: Page): void {
-    const { cursor = "", gap, resumed, events } = page;
+    const { cursor = "", gap, resumed } = page;
     user = page.user;
     restarted = false;
     if (gap) place.gap(self, gapOf(gap, cursor));
     else if (self.offered && resumed === false) self.owed = cursor || self.offered;
-    for (const { id, type = "message", topics = [], data, text, timestamp: time } of events) {
-      // Text that is JSON reads as on a stream, which does not say which of the two it carries.
-      take(self, id, () => ({
-        id,
-        type,
-        topics,
-        data: text === undefined ? data : dataOf(text),
-        time,
-      }));
-    }
+    for (const event of eventsOf(page)) take(self, event);
     move(self, cursor);
   }
 
@@ -440,8 +362,8 @@ export function createConnection(host: Host): Connection {
 
   // ── both
 
-  function take(source: Source, id: string, event: () => TidingsEvent): void {
-    if (running && place.event(source, id)) host.event(event(), place.read);
+  function take(source: Source, event: TidingsEvent): void {
+    if (running && place.event(source, event.id)) host.event(event, place.read);
   }
 
   function move(source: Source, id: string): void {
@@ -513,16 +435,7 @@ export function createConnection(host: Host): Connection {
       } else if (!streams.size && now >= notBefore && now - openedAt >= timing.backoffMinMs) {
         if (wantsStream) openStream();
       }
-      if (lane?.ok || now >= notBefore) lane?.wake?.();
+      if (lane?.timer !== undefined && (lane.ok || now >= notBefore)) void pollOnce(lane);
     },
   };
-}
-
-function eventOf({ type, data, lastEventId, topic, time }: ParsedEvent): TidingsEvent {
-  return { id: lastEventId, type, topics: topic?.split(",") ?? [], data: dataOf(data), time };
-}
-
-function dataOf(text: string): unknown {
-  const json = parseJson(text);
-  return json === undefined ? text : json;
 }

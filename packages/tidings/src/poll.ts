@@ -1,7 +1,15 @@
 // One poll: what came after a cursor, now or within a wait. Knows nothing of when the next one is due.
 
-import { parseJson, type Request, readText, refusal, send, watched } from "./request.ts";
-import type { Failure, Gap } from "./types.ts";
+import {
+  type Asker,
+  dataOf,
+  parseJson,
+  type Request,
+  type Requesting,
+  readText,
+  request,
+} from "./request.ts";
+import type { Failure, Gap, TidingsEvent } from "./types.ts";
 
 /** Events asked for in one answer: the most that a server gives, since each request may count against a limit. */
 const EVENTS_MAX = 1_000;
@@ -28,23 +36,36 @@ export interface Page {
 
 /** Asks once. Resolves to nothing when the request was ended from outside. */
 export function poll(
-  request: Request,
+  client: Requesting,
+  asker: Asker,
+  asked: Pick<Request, "endpoint" | "ask">,
   waitSecs: number,
-  answerMs: number,
-  accepted: () => void,
 ): Promise<Page | Failure | undefined> {
-  const wait = waitSecs ? [["wait", String(waitSecs)] as const] : [];
-  const query = [...request.query, ...wait, ["limit", String(EVENTS_MAX)] as const];
-  const silence = () => "a poll was not answered in time";
-  return watched<Page | Failure>(request, waitSecs * 1_000 + answerMs, silence, async (dog) => {
-    const response = await send({ ...request, query });
-    const refused = await refusal(response, request);
-    if (refused) return refused;
-    accepted();
+  const { answerMs } = client.timing;
+  const how: Request = {
+    endpoint: asked.endpoint,
+    accept: "application/json",
+    ask() {
+      const { cursor, query } = asked.ask();
+      if (waitSecs) query.push(["wait", `${waitSecs}`]);
+      query.push(["limit", `${EVENTS_MAX}`]);
+      return { cursor, query };
+    },
+    limitMs: waitSecs * 1_000 + answerMs,
+    silence: () => "a poll was not answered in time",
+  };
+  return request<Page | Failure>(client, asker, how, async (response, dog) => {
     const text = await readText(response, ANSWER_CHARS_MAX, () => dog.limit(answerMs));
     if (text === undefined) return { kind: "too-large", message: "a poll's answer is too large" };
     const page = parseJson(text) as Page | null | undefined;
     if (Array.isArray(page?.events)) return page;
     return { kind: "content", message: "a poll's answer is not a page of events" };
+  });
+}
+
+/** The events of an answer, as a stream would have told them: it does not say whether data is JSON or text. */
+export function eventsOf({ events }: Page): TidingsEvent[] {
+  return events.map(({ id, type = "message", topics = [], data, text, timestamp: time }) => {
+    return { id, type, topics, data: text === undefined ? data : dataOf(text), time };
   });
 }
