@@ -4,10 +4,10 @@
 
 import { backoffMs, plannedMs } from "./backoff.ts";
 import { createPlace, type Source } from "./place.ts";
-import { fallsBack, judge } from "./policy.ts";
+import { fallsBack, isFinal } from "./policy.ts";
 import { eventsOf, type Page, poll } from "./poll.ts";
 import type { Asker, Requesting } from "./request.ts";
-import { eventOf, gapOf, readStream, type StreamSink } from "./stream.ts";
+import { eventOf, type Greeting, gapOf, readStream, type StreamSink } from "./stream.ts";
 import type { Failure, Gap, State, TidingsEvent, TidingsOptions } from "./types.ts";
 
 /** The wait between polls of a server that proposes none. */
@@ -26,11 +26,11 @@ export type Stage = State extends infer S ? (S extends State ? Omit<S, "cursor">
 
 /** What the connection needs to know, and whom it tells. */
 export interface Host
-  extends Requesting,
+  extends Omit<Requesting, "ask">,
     Pick<TidingsOptions, "rewind">,
     Required<Pick<TidingsOptions, "transports" | "topics" | "types" | "plain">> {
-  sseEndpoint: string | URL | undefined;
-  pollingEndpoint: string | URL | undefined;
+  sseEndpoint: string | undefined;
+  pollingEndpoint: string | undefined;
   /** The cursor to begin with. */
   cursor: string | undefined;
   /** A new event, in order; `cursor` is the place after it. */
@@ -54,9 +54,9 @@ export interface Connection {
 }
 
 interface Stream extends Asker, Source {
-  connectedAt: number | undefined;
+  connectedAt?: number;
   heardAt: number;
-  heartbeatMs: number;
+  heartbeatMs?: number;
 }
 
 interface Lane extends Asker, Source {
@@ -64,18 +64,19 @@ interface Lane extends Asker, Source {
   /** The last poll was answered. */
   ok: boolean;
   failures: number;
-  error: Failure | undefined;
+  error?: Failure | undefined;
   /** Waits for the next poll. */
-  timer: unknown;
+  timer?: unknown;
   nextAt: number;
 }
 
 export function createConnection(host: Host): Connection {
-  const { env, timing, tokens } = host;
-  const wantsStream = host.transports.includes("sse") && !!host.sseEndpoint;
+  const { env, timing, tokens, sseEndpoint: sse = "", pollingEndpoint: polling = "" } = host;
+  const asking = { ...host, ask };
+  const wantsStream = host.transports.includes("sse") && !!sse;
   const wantsLong = host.transports.includes("long-poll");
   const wantsShort = host.transports.includes("poll");
-  let canPoll = (wantsLong || wantsShort) && !!host.pollingEndpoint;
+  let canPoll = (wantsLong || wantsShort) && !!polling;
   const place = createPlace(host.cursor, onGap);
 
   let running = false;
@@ -100,16 +101,10 @@ export function createConnection(host: Host): Connection {
   let longAfter = 0;
 
   function asker(): Asker & Source {
-    return {
-      abort: new AbortController(),
-      token: undefined,
-      offered: place.read,
-      tidings: false,
-      owed: undefined,
-    };
+    return { abort: new AbortController(), offered: place.read, tidings: false };
   }
 
-  function ask() {
+  function ask(): [string | undefined, string[][]] {
     const { topics, types, plain, rewind } = host;
     const cursor = place.read;
     const query = topics.map((topic) => ["topic", topic]);
@@ -119,7 +114,7 @@ export function createConnection(host: Host): Connection {
     const secs = Math.min(Math.ceil(waitedMs / 1_000) + 1, LOOK_BACK_SECS_MAX);
     const from = rewind ?? (waitedMs > 0 ? `${secs}s` : undefined);
     if (!cursor && !plain && from !== undefined) query.push(["rewind", `${from}`]);
-    return { cursor, query };
+    return [cursor, query];
   }
 
   function backoff(count: number, asked: number | undefined, factor = 1): number {
@@ -133,20 +128,14 @@ export function createConnection(host: Host): Connection {
     env.clearTimeout(timer);
     timer = undefined;
     openedAt = env.now();
-    const stream: Stream = {
-      ...asker(),
-      connectedAt: undefined,
-      heardAt: openedAt,
-      heartbeatMs: Number.POSITIVE_INFINITY,
-    };
+    const stream: Stream = { ...asker(), heardAt: openedAt };
     streams.add(stream);
     tell();
     void run(stream);
   }
 
   async function run(stream: Stream): Promise<void> {
-    const asked = { endpoint: host.sseEndpoint, ask };
-    const failure = await readStream(host, stream, asked, host.plain, sink(stream));
+    const failure = await readStream(asking, stream, sse, host.plain, sink(stream));
     if (failure && streams.delete(stream)) streamEnded(stream, failure);
   }
 
@@ -161,30 +150,19 @@ export function createConnection(host: Host): Connection {
         stream.connectedAt = stream.heardAt = env.now();
         for (const other of streams) if (other !== stream) drop(other);
         main = stream;
-        restarted = false;
         if (said) {
           stream.tidings = true;
           stream.heartbeatMs = heartbeatSecs * 1_000;
-          user = said.user;
-          if (stream.offered && said.resumed === false)
-            stream.owed = said.cursor || id || stream.offered;
+          greeted(stream, said, id);
           // A block without an id says that a gap follows: until that is told, the old place is ours.
           move(stream, id);
         }
-        if (!suspect) {
-          error = undefined;
-          stopPolling();
-        }
-        tell();
+        if (suspect) tell();
+        else trust();
       },
       heard() {
         stream.heardAt = env.now();
-        if (!suspect || stream.connectedAt === undefined) return;
-        if (stream.heardAt - stream.connectedAt < timing.stableMs) return;
-        suspect = false;
-        error = undefined;
-        stopPolling();
-        tell();
+        if (suspect && livedMs(stream) >= timing.stableMs) trust();
       },
       event: (event) => take(stream, eventOf(event)),
       moved: (id) => move(stream, id),
@@ -200,6 +178,19 @@ export function createConnection(host: Host): Connection {
     };
   }
 
+  /** How long it has worked, as far as was heard. */
+  function livedMs({ connectedAt, heardAt }: Stream): number {
+    return connectedAt === undefined ? 0 : heardAt - connectedAt;
+  }
+
+  /** The stream is all that is needed. */
+  function trust(): void {
+    suspect = false;
+    error = undefined;
+    stopPolling();
+    tell();
+  }
+
   function drop(stream: Stream): void {
     streams.delete(stream);
     if (main === stream) main = undefined;
@@ -213,30 +204,27 @@ export function createConnection(host: Host): Connection {
 
   function streamEnded(stream: Stream, failure: Failure): void {
     if (main === stream) main = undefined;
-    const livedMs = stream.connectedAt === undefined ? 0 : stream.heardAt - stream.connectedAt;
-    if (livedMs >= timing.stableMs) failures = 0;
+    if (livedMs(stream) >= timing.stableMs) failures = 0;
     if (failure.kind === "silent") suspect = true;
-    const again = secondThought(stream, failure);
-    if (again === "now") openStream();
+    const when = again(stream, failure);
+    if (when === "now") openStream();
     // Another stream carries on.
     else if (streams.size) tell();
-    else if (again === "never") finish(failure);
+    else if (when === "never") finish(failure);
     else waitForStream(failure);
   }
 
   function waitForStream(failure: Failure): void {
+    const { kind, retryMs: asked } = failure;
+    const planned = kind === "closing" && asked !== undefined;
     error = failure;
-    let waitMs: number;
-    if (failure.kind === "closing" && failure.retryMs !== undefined) {
-      failures = 0;
-      waitMs = plannedMs(failure.retryMs, timing.backoffMinMs);
-      notBefore = env.now() + waitMs;
-    } else {
-      failures += 1;
-      waitMs = backoff(failures, failure.retryMs, lane?.ok ? BACKGROUND_FACTOR : 1);
-      if (failure.retryMs !== undefined) notBefore = env.now() + waitMs;
-    }
-    schedule(waitMs);
+    failures = planned ? 0 : failures + 1;
+    schedule(
+      planned
+        ? plannedMs(asked, timing.backoffMinMs)
+        : backoff(failures, asked, lane?.ok ? BACKGROUND_FACTOR : 1),
+    );
+    if (asked !== undefined) notBefore = retryAt;
     if (fallsBack(failure, failures)) startPolling();
     tell();
   }
@@ -247,23 +235,18 @@ export function createConnection(host: Host): Connection {
     timer = env.setTimeout(openStream, waitMs);
   }
 
-  /** What can be done about a failure beside waiting. */
-  function secondThought(source: Asker, failure: Failure): "now" | "later" | "never" {
-    switch (judge(failure)) {
-      case "renew":
-        return tokens.refused(source.token) ? "now" : "never";
-      case "restart":
-        if (!place.read || restarted) return "never";
-        restarted = true;
-        place.reset();
-        host.gap({ reason: "unknown", topics: [], cursor: "" }, undefined);
-        return "now";
-      case "end":
-        return "never";
-      case "retry":
-        if (failure.code === "expired" || failure.code === "revoked") tokens.spent(source.token);
-        return "later";
+  /** When to try again. */
+  function again({ token }: Asker, failure: Failure): "now" | "later" | "never" {
+    const { status, code } = failure;
+    if (status === 401) return tokens.refused(token) ? "now" : "never";
+    if (code === "invalid-cursor" && place.read && !restarted) {
+      restarted = true;
+      place.read = undefined;
+      host.gap({ reason: "unknown", topics: [], cursor: "" }, undefined);
+      return "now";
     }
+    if (code === "expired" || code === "revoked") tokens.spent(token);
+    return isFinal(failure) ? "never" : "later";
   }
 
   // ── the poll lane
@@ -276,8 +259,6 @@ export function createConnection(host: Host): Connection {
       transport: "long-poll",
       ok: false,
       failures: 0,
-      error: undefined,
-      timer: undefined,
       nextAt: 0,
     };
     void pollOnce(lane);
@@ -296,8 +277,7 @@ export function createConnection(host: Host): Connection {
     const long = wantsLong && (!wantsShort || askedAt >= longAfter);
     self.transport = long ? "long-poll" : "poll";
     self.abort = new AbortController();
-    const asked = { endpoint: host.pollingEndpoint, ask };
-    const answer = await poll(host, self, asked, long ? timing.waitSecs : 0);
+    const answer = await poll(asking, self, polling, long ? timing.waitSecs : 0);
     if (lane !== self || !answer) return;
     let waitMs: number;
     if ("events" in answer) {
@@ -312,9 +292,9 @@ export function createConnection(host: Host): Connection {
     } else {
       self.ok = false;
       self.error = answer;
-      const again = secondThought(self, answer);
-      if (again === "now") return pollOnce(self);
-      if (again === "never") return pollingEnded(answer);
+      const when = again(self, answer);
+      if (when === "now") return pollOnce(self);
+      if (when === "never") return pollingEnded(answer);
       if (long) longAfter = env.now() + SHORT_MS;
       self.failures += 1;
       waitMs = backoff(self.failures, answer.retryMs);
@@ -325,11 +305,9 @@ export function createConnection(host: Host): Connection {
   }
 
   function takePage(self: Lane, page: Page): void {
-    const { cursor = "", gap, resumed } = page;
-    user = page.user;
-    restarted = false;
+    const { cursor = "", gap } = page;
+    greeted(self, page, "");
     if (gap) place.gap(self, gapOf(gap, cursor));
-    else if (self.offered && resumed === false) self.owed = cursor || self.offered;
     for (const event of eventsOf(page)) take(self, event);
     move(self, cursor);
   }
@@ -362,13 +340,24 @@ export function createConnection(host: Host): Connection {
 
   // ── both
 
+  /** The server has said who we are, and whether it goes on from the cursor that it was offered. */
+  function greeted(
+    source: Asker & Source,
+    { resumed, cursor, ...said }: Greeting,
+    id: string,
+  ): void {
+    user = said.user;
+    restarted = false;
+    if (source.offered && resumed === false) source.owed = cursor || id || source.offered;
+  }
+
   function take(source: Source, event: TidingsEvent): void {
-    if (running && place.event(source, event.id)) host.event(event, place.read);
+    if (running && place.at(source, event.id)) host.event(event, place.read);
   }
 
   function move(source: Source, id: string): void {
     const before = place.read;
-    place.moved(source, id);
+    if (id) place.at(source, id);
     if (place.read !== before) host.moved(place.read);
   }
 
@@ -431,7 +420,7 @@ export function createConnection(host: Host): Connection {
       if (!running) return;
       const now = env.now();
       if (main) {
-        if (sure || now - main.heardAt > main.heartbeatMs) renew();
+        if (sure || now - main.heardAt > (main.heartbeatMs ?? now)) renew();
       } else if (!streams.size && now >= notBefore && now - openedAt >= timing.backoffMinMs) {
         if (wantsStream) openStream();
       }

@@ -2,16 +2,16 @@
 // waits; when it is settled the place is committed. Knows nothing of where things come from.
 
 export interface Delivery {
-  /** Hands over, or queues. `hand` returns the promises to wait for; `done` comes after them. */
-  push(hand: () => Promise<unknown> | undefined, done: () => void): void;
+  /** Hands over, or queues. `hand` returns what to wait for; the place is `after` then. */
+  push(after: string | undefined, hand?: () => Promise<unknown> | undefined): void;
   /** Resolves when nothing is queued; nothing when that is so already. */
   handling(): Promise<void> | undefined;
   /** Drops what is queued. */
   clear(): void;
 }
 
-export function createDelivery(): Delivery {
-  let queue: { hand: () => Promise<unknown> | undefined; done: () => void }[] = [];
+export function createDelivery(commit: (after: string | undefined) => void): Delivery {
+  let queue: Parameters<Delivery["push"]>[] = [];
   let running = false;
   let open: Promise<void> | undefined;
 
@@ -19,18 +19,18 @@ export function createDelivery(): Delivery {
     if (running) return;
     running = true;
     for (let next = queue.shift(); next; next = queue.shift()) {
-      const { done } = next;
-      const pending = next.hand();
+      const [after, hand] = next;
+      const pending = hand?.();
       if (pending) {
         open = pending.then(() => {
-          done();
+          commit(after);
           open = undefined;
           running = false;
           run();
         });
         return;
       }
-      done();
+      commit(after);
     }
     running = false;
   }
@@ -40,8 +40,8 @@ export function createDelivery(): Delivery {
   }
 
   return {
-    push(hand, done) {
-      queue.push({ hand, done });
+    push(...next) {
+      queue.push(next);
       run();
     },
     handling: () => (open ? idle() : undefined),

@@ -1,14 +1,7 @@
 // One poll: what came after a cursor, now or within a wait. Knows nothing of when the next one is due.
 
-import {
-  type Asker,
-  dataOf,
-  parseJson,
-  type Request,
-  type Requesting,
-  readText,
-  request,
-} from "./request.ts";
+import { type Asker, dataOf, parseJson, type Requesting, readText, request } from "./request.ts";
+import type { Greeting } from "./stream.ts";
 import type { Failure, Gap, TidingsEvent } from "./types.ts";
 
 /** Events asked for in one answer: the most that a server gives, since each request may count against a limit. */
@@ -17,7 +10,7 @@ const EVENTS_MAX = 1_000;
 const ANSWER_CHARS_MAX = 33_554_432;
 
 /** The answer, as far as it matters here. */
-export interface Page {
+export interface Page extends Greeting {
   readonly events: readonly {
     readonly id: string;
     readonly type?: string;
@@ -26,11 +19,8 @@ export interface Page {
     readonly text?: string;
     readonly timestamp?: number;
   }[];
-  readonly cursor?: string;
   readonly hasMore?: boolean;
-  readonly resumed?: boolean;
   readonly gap?: Gap | null;
-  readonly user?: string | null;
   readonly pollAfterMs?: number;
 }
 
@@ -38,29 +28,26 @@ export interface Page {
 export function poll(
   client: Requesting,
   asker: Asker,
-  asked: Pick<Request, "endpoint" | "ask">,
+  endpoint: string,
   waitSecs: number,
 ): Promise<Page | Failure | undefined> {
   const { answerMs } = client.timing;
-  const how: Request = {
-    endpoint: asked.endpoint,
-    accept: "application/json",
-    ask() {
-      const { cursor, query } = asked.ask();
-      if (waitSecs) query.push(["wait", `${waitSecs}`]);
-      query.push(["limit", `${EVENTS_MAX}`]);
-      return { cursor, query };
+  return request<Page | Failure>(
+    client,
+    asker,
+    endpoint,
+    [...(waitSecs ? [["wait", `${waitSecs}`]] : []), ["limit", `${EVENTS_MAX}`]],
+    "application/json",
+    waitSecs * 1_000 + answerMs,
+    () => "no answer in time",
+    async (response, dog) => {
+      const text = await readText(response, ANSWER_CHARS_MAX, () => dog.limit(answerMs));
+      if (text === undefined) return { kind: "too-large", message: "the answer is too large" };
+      const page = parseJson(text) as Page | null | undefined;
+      if (Array.isArray(page?.events)) return page;
+      return { kind: "content", message: "the answer is no page of events" };
     },
-    limitMs: waitSecs * 1_000 + answerMs,
-    silence: () => "a poll was not answered in time",
-  };
-  return request<Page | Failure>(client, asker, how, async (response, dog) => {
-    const text = await readText(response, ANSWER_CHARS_MAX, () => dog.limit(answerMs));
-    if (text === undefined) return { kind: "too-large", message: "a poll's answer is too large" };
-    const page = parseJson(text) as Page | null | undefined;
-    if (Array.isArray(page?.events)) return page;
-    return { kind: "content", message: "a poll's answer is not a page of events" };
-  });
+  );
 }
 
 /** The events of an answer, as a stream would have told them: it does not say whether data is JSON or text. */

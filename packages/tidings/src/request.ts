@@ -16,36 +16,31 @@ export interface Requesting {
   tokens: Tokens;
   headers: Record<string, string>;
   credentials: RequestCredentials;
+  /** The cursor and the query, asked for when the token is there: the place may have moved meanwhile. */
+  ask(): [cursor: string | undefined, query: string[][]];
 }
 
 /** Whoever asks, and what it asked with last. */
 export interface Asker {
   /** Ends it. Aborted without a failure as its reason, nobody wants to know of its end. */
   abort: AbortController;
-  token: string | undefined;
+  token?: string | undefined;
   /** The cursor. */
   offered: string | undefined;
 }
 
-export interface Request {
-  endpoint: string | URL | undefined;
-  accept: string;
-  /** What to ask for, when the token is there: the place may have moved meanwhile. */
-  ask(): { cursor: string | undefined; query: string[][] };
-  /** How long nothing may be heard. */
-  limitMs: number;
-  /** What it means when nothing was. */
-  silence(): string;
-}
-
 /**
- * Asks once, and has an answer of 200 used. Silence, a refusal, a throw and an end from outside become what they
- * mean; the last of them is told by nothing.
+ * Asks once, and has an answer of 200 used. Silence for longer than the limit, a refusal, a throw and an end from
+ * outside become what they mean; the last of them is told by nothing.
  */
 export async function request<T>(
-  { env, timing, tokens, headers, credentials }: Requesting,
+  { env, timing, tokens, headers, credentials, ask }: Requesting,
   asker: Asker,
-  { endpoint, accept, ask, limitMs, silence }: Request,
+  endpoint: string,
+  more: string[][],
+  accept: string,
+  limitMs: number,
+  silence: () => string,
   use: (response: Response, dog: Watchdog) => Promise<T>,
 ): Promise<T | Failure | undefined> {
   const { abort } = asker;
@@ -56,12 +51,12 @@ export async function request<T>(
   try {
     asker.token = await inTime(tokens.get(), env, timing.connectMs);
     kind = "network";
-    const { cursor, query } = ask();
+    const [cursor, query] = ask();
     asker.offered = cursor;
     dog = createWatchdog(env, limitMs, () => {
       abort.abort({ kind: "silent", message: silence() } satisfies Failure);
     });
-    const response = await env.fetch(withQuery(String(endpoint), query), {
+    const response = await env.fetch(withQuery(endpoint, [...query, ...more]), {
       headers: {
         ...headers,
         Accept: accept,
@@ -175,5 +170,5 @@ export function dataOf(text: string): unknown {
 
 /** What was thrown, as a failure. */
 export function failureOf(thrown: unknown, kind: Failure["kind"]): Failure {
-  return { kind, message: thrown instanceof Error ? thrown.message : String(thrown) };
+  return { kind, message: `${(thrown as Error | undefined)?.message ?? thrown}` };
 }
