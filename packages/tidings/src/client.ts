@@ -167,6 +167,7 @@ export function createTidings<Events extends EventMap = EventMap>(
     }
     unwatch ??= env.page && watchPage(env.page, options.pauseWhenHidden ?? false, page);
     pausing = undefined;
+    delivery.start();
     connection.start();
   }
 
@@ -188,7 +189,7 @@ export function createTidings<Events extends EventMap = EventMap>(
     unwatch?.();
     unwatch = undefined;
     connection.stop();
-    delivery.clear();
+    delivery.stop();
     setStage({ status: "closed" });
   }
   options.signal?.addEventListener("abort", close, { once: true });

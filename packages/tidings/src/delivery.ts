@@ -6,19 +6,24 @@ export interface Delivery {
   push(hand: () => Promise<unknown> | undefined, done: () => void): void;
   /** Resolves when nothing is queued; nothing when that is so already. */
   handling(): Promise<void> | undefined;
-  /** Drops what is queued. */
-  clear(): void;
+  /** Hands over nothing more. What is queued stays, for it was read and would not come again. */
+  stop(): void;
+  /** Goes on, with what is queued. */
+  start(): void;
 }
 
 export function createDelivery(): Delivery {
-  let queue: { hand: () => Promise<unknown> | undefined; done: () => void }[] = [];
+  const queue: { hand: () => Promise<unknown> | undefined; done: () => void }[] = [];
   let running = false;
+  let stopped = false;
   let open: Promise<void> | undefined;
 
   function run(): void {
     if (running) return;
     running = true;
-    for (let next = queue.shift(); next; next = queue.shift()) {
+    while (!stopped) {
+      const next = queue.shift();
+      if (!next) break;
       const { done } = next;
       const pending = next.hand();
       if (pending) {
@@ -45,8 +50,12 @@ export function createDelivery(): Delivery {
       run();
     },
     handling: () => (open ? idle() : undefined),
-    clear() {
-      queue = [];
+    stop() {
+      stopped = true;
+    },
+    start() {
+      stopped = false;
+      run();
     },
   };
 }
