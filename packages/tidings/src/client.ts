@@ -47,7 +47,7 @@ type AnyHandler = (event: TidingsEvent<never>) => unknown;
 
 /** A client. It connects when it is first listened to, or when `connect` is called. */
 export function createTidings<Events extends EventMap = EventMap>(
-  options: TidingsOptions,
+  options: TidingsOptions<Events>,
 ): Tidings<Events> {
   const env = environment(options);
   const storage = options.user === undefined ? undefined : (options.storage ?? sessionStorage());
@@ -83,10 +83,18 @@ export function createTidings<Events extends EventMap = EventMap>(
     topics,
     cursor,
     event(event, after) {
+      const { validate } = options;
+      let valid = validate ? undefined : event;
+      const check = async () => {
+        valid = await validate?.(event);
+      };
+      // A step of its own: what is closed meanwhile neither handles the event nor counts it as handled.
+      if (validate) delivery.push(() => callAll([check], event), noop);
       delivery.push(
         () => {
-          options.cache?.add(event);
-          return callAll([...(byType.get(event.type) ?? []), ...forAny], event);
+          if (!valid) return;
+          options.cache?.add(valid);
+          return callAll([...(byType.get(valid.type) ?? []), ...forAny], valid);
         },
         () => commit(after),
       );
@@ -98,10 +106,7 @@ export function createTidings<Events extends EventMap = EventMap>(
       );
     },
     moved(after) {
-      delivery.push(
-        () => undefined,
-        () => commit(after),
-      );
+      delivery.push(noop, () => commit(after));
     },
     handling: delivery.handling,
     stage: setStage,
@@ -301,6 +306,8 @@ function environment({ fetch, environment }: TidingsOptions): Environment {
 function sessionStorage(): TextStorage | undefined {
   return attempt(() => globalThis.sessionStorage);
 }
+
+function noop(): undefined {}
 
 /** A storage may be forbidden or full; then nothing is kept. */
 function attempt<T>(use: () => T): T | undefined {
