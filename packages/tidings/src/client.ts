@@ -48,7 +48,7 @@ type AnyHandler = (event: TidingsEvent<never>) => unknown;
 
 /** A client. It connects when it is first listened to, or when `connect` is called. */
 export function createTidings<Events extends EventMap = EventMap>(
-  options: TidingsOptions,
+  options: TidingsOptions<Events>,
 ): Tidings<Events> {
   const env = environment(options);
   const storage = options.user === undefined ? undefined : (options.storage ?? sessionStorage());
@@ -82,9 +82,17 @@ export function createTidings<Events extends EventMap = EventMap>(
     topics,
     cursor,
     event(event, after) {
+      const { validate } = options;
+      let valid = validate ? undefined : event;
+      const check = async () => {
+        valid = await validate?.(event);
+      };
+      // A step of its own: what is closed meanwhile neither handles the event nor counts it as handled.
+      if (validate) delivery.push(null, () => callAll([check], event));
       delivery.push(after, () => {
-        options.cache?.add(event);
-        return callAll([...(byType.get(event.type) ?? []), ...forAny], event);
+        if (!valid) return;
+        options.cache?.add(valid);
+        return callAll([...(byType.get(valid.type) ?? []), ...forAny], valid);
       });
     },
     gap: (gap, after) => delivery.push(after, () => callAll([...forGaps], gap)),
@@ -143,6 +151,7 @@ export function createTidings<Events extends EventMap = EventMap>(
       return;
     }
     unwatch ??= env.page && watchPage(env.page, options.pauseWhenHidden ?? false, page);
+    delivery.start();
     connection.start();
   }
 
@@ -159,7 +168,7 @@ export function createTidings<Events extends EventMap = EventMap>(
 
   function close(): void {
     connection.stop();
-    delivery.clear();
+    delivery.stop();
     end();
   }
 

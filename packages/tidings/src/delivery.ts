@@ -2,35 +2,40 @@
 // waits; when it is settled the place is committed. Knows nothing of where things come from.
 
 export interface Delivery {
-  /** Hands over, or queues. `hand` returns what to wait for; the place is `after` then. */
-  push(after: string | undefined, hand?: () => Promise<unknown> | undefined): void;
+  /** Hands over, or queues. `hand` returns what to wait for; the place is `after` then, or stays if that is null. */
+  push(after: string | undefined | null, hand?: () => Promise<unknown> | undefined): void;
   /** Resolves when nothing is queued; nothing when that is so already. */
   handling(): Promise<void> | undefined;
-  /** Drops what is queued. */
-  clear(): void;
+  /** Hands over nothing more. What is queued stays, for it was read and would not come again. */
+  stop(): void;
+  /** Goes on, with what is queued. */
+  start(): void;
 }
 
 export function createDelivery(commit: (after: string | undefined) => void): Delivery {
-  let queue: Parameters<Delivery["push"]>[] = [];
+  const queue: Parameters<Delivery["push"]>[] = [];
   let running = false;
+  let stopped = false;
   let open: Promise<void> | undefined;
 
   function run(): void {
     if (running) return;
     running = true;
-    for (let next = queue.shift(); next; next = queue.shift()) {
-      const [after, hand] = next;
-      const pending = hand?.();
+    while (!stopped) {
+      const next = queue.shift();
+      if (!next) break;
+      const pending = next[1]?.();
+      const done = () => next[0] !== null && commit(next[0]);
       if (pending) {
         open = pending.then(() => {
-          commit(after);
+          done();
           open = undefined;
           running = false;
           run();
         });
         return;
       }
-      commit(after);
+      done();
     }
     running = false;
   }
@@ -45,8 +50,12 @@ export function createDelivery(commit: (after: string | undefined) => void): Del
       run();
     },
     handling: () => (open ? idle() : undefined),
-    clear() {
-      queue = [];
+    stop() {
+      stopped = true;
+    },
+    start() {
+      stopped = false;
+      run();
     },
   };
 }
