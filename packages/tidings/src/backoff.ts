@@ -20,7 +20,7 @@ export function backoffMs(
   random: number,
   askedMs?: number,
 ): number {
-  const doubled = baseMs * 2 ** Math.min(Math.max(failures - 1, 0), DOUBLINGS_MAX);
+  const doubled = baseMs * 2 ** Math.min(failures - 1, DOUBLINGS_MAX);
   const ceiling = Math.min(Math.max(doubled, minMs), Math.max(maxMs, minMs));
   const wait = minMs + (ceiling - minMs) * random;
   const asked = Math.min(askedMs ?? 0, ASKED_WAIT_MS_MAX) * (1 + random / 10);
@@ -35,6 +35,7 @@ export function plannedMs(askedMs: number, minMs: number): number {
 /** `Retry-After`, in seconds or as a date, as milliseconds from now. */
 export function retryAfterMs(header: string | null, now: number): number | undefined {
   if (!header) return undefined;
-  const ms = /^\d+$/.test(header.trim()) ? Number(header) * 1_000 : Date.parse(header) - now;
+  const secs = Number(header);
+  const ms = secs >= 0 ? secs * 1_000 : Date.parse(header) - now;
   return Number.isNaN(ms) ? undefined : Math.max(ms, 0);
 }

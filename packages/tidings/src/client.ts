@@ -10,6 +10,7 @@ import type {
   Environment,
   EventHandler,
   EventMap,
+  Failure,
   Gap,
   PageSource,
   State,
@@ -48,7 +49,7 @@ type AnyHandler = (event: TidingsEvent<never>) => unknown;
 
 /** A client. It connects when it is first listened to, or when `connect` is called. */
 export function createTidings<Events extends EventMap = EventMap>(
-  options: TidingsOptions,
+  options: TidingsOptions<Events>,
 ): Tidings<Events> {
   const env = environment(options);
   const storage = options.user === undefined ? undefined : (options.storage ?? sessionStorage());
@@ -60,14 +61,12 @@ export function createTidings<Events extends EventMap = EventMap>(
   let state: State = { status: "idle", cursor };
   let lastTold: string | undefined;
   let saving = false;
-  let pausing: "hidden" | "frozen" | undefined;
   let unwatch: (() => void) | undefined;
   const listeners = new Set<() => void>();
   const byType = new Map<string, Set<AnyHandler>>();
   const forAny = new Set<AnyHandler>();
-  const forGaps = new Set<(gap: Gap) => unknown>();
-  if (options.onGap) forGaps.add((gap) => options.onGap?.(gap));
-  const delivery = createDelivery();
+  const forGaps = new Set<(gap: Gap) => unknown>([(gap) => options.onGap?.(gap)]);
+  const delivery = createDelivery(commit);
 
   const connection = (options.shareTabs ? shareLater : createConnection)({
     transports: ["sse", "long-poll", "poll"],
@@ -84,33 +83,24 @@ export function createTidings<Events extends EventMap = EventMap>(
     topics,
     cursor,
     event(event, after) {
-      delivery.push(
-        () => {
-          options.cache?.add(event);
-          return callAll([...(byType.get(event.type) ?? []), ...forAny], event);
-        },
-        () => commit(after),
-      );
+      const { validate } = options;
+      let valid = validate ? undefined : event;
+      const check = async () => {
+        valid = await validate?.(event);
+      };
+      // A step of its own: what is closed meanwhile neither handles the event nor counts it as handled.
+      if (validate) delivery.push(null, () => callAll([check], event));
+      delivery.push(after, () => {
+        if (!valid) return;
+        options.cache?.add(valid);
+        return callAll([...(byType.get(valid.type) ?? []), ...forAny], valid);
+      });
     },
-    gap(gap, after) {
-      delivery.push(
-        () => callAll([...forGaps], gap),
-        () => commit(after),
-      );
-    },
-    moved(after) {
-      delivery.push(
-        () => undefined,
-        () => commit(after),
-      );
-    },
+    gap: (gap, after) => delivery.push(after, () => callAll([...forGaps], gap)),
+    moved: (after) => delivery.push(after),
     handling: delivery.handling,
     stage: setStage,
-    ended(error) {
-      unwatch?.();
-      unwatch = undefined;
-      setStage({ status: "closed", error });
-    },
+    ended: end,
   });
 
   /** Calls all, and returns what they wait for. One that throws keeps no other from being called. */
@@ -118,15 +108,10 @@ export function createTidings<Events extends EventMap = EventMap>(
     handlers: ((value: never) => unknown)[],
     value: T,
   ): Promise<unknown> | undefined {
-    const pending: Promise<unknown>[] = [];
-    for (const handler of handlers) {
-      try {
-        const result = handler(value as never);
-        if (isThenable(result)) pending.push(Promise.resolve(result).catch(report));
-      } catch (error) {
-        report(error);
-      }
-    }
+    const pending = handlers
+      .map((handler) => attempt(() => handler(value as never), report))
+      .filter(isThenable)
+      .map((result) => Promise.resolve(result).catch(report));
     return pending.length ? Promise.all(pending) : undefined;
   }
 
@@ -167,69 +152,74 @@ export function createTidings<Events extends EventMap = EventMap>(
       return;
     }
     unwatch ??= env.page && watchPage(env.page, options.pauseWhenHidden ?? false, page);
-    pausing = undefined;
+    delivery.start();
     connection.start();
   }
 
   const page = {
     wake: connection.wake,
     pause(reason: "hidden" | "frozen") {
-      pausing = reason;
       connection.stop();
       setStage({ status: "paused", reason });
     },
     resume() {
-      if (!pausing) return;
-      pausing = undefined;
-      connection.start();
+      if (state.status === "paused") connection.start();
     },
   };
 
   function close(): void {
+    connection.stop();
+    delivery.stop();
+    end();
+  }
+
+  function end(error?: Failure): void {
     unwatch?.();
     unwatch = undefined;
-    connection.stop();
-    delivery.clear();
-    setStage({ status: "closed" });
+    setStage({ status: "closed", error });
   }
   options.signal?.addEventListener("abort", close, { once: true });
 
-  function add<T>(handlers: Set<T>, handler: T): () => void {
-    handlers.add(handler);
+  function add<T>(
+    handlers: Set<(value: T) => unknown>,
+    handler: (value: T) => unknown,
+  ): () => void {
+    // Wrapped, so that one function may be registered twice and taken away once.
+    const own = (value: T) => handler(value);
+    handlers.add(own);
     connect();
-    return () => void handlers.delete(handler);
+    return () => void handlers.delete(own);
   }
 
   type AnyEvent = TidingsEvent<Events[keyof Events]>;
 
   async function* iterate(): AsyncGenerator<AnyEvent, void, undefined> {
+    let wake: (() => void) | undefined;
     let handled: (() => void) | undefined;
-    let offer: ((event: AnyEvent | undefined) => void) | undefined;
-    let offered: AnyEvent | undefined;
-    // The event counts as handled when the next one is asked for, so no second one is ever waiting.
-    const off = add(forAny, (event: AnyEvent) => {
-      offered = event;
-      offer?.(event);
+    let event: AnyEvent | undefined;
+    // An event counts as handled when the next one is asked for, so no second one is ever waiting.
+    const off = add(forAny, (offered: AnyEvent) => {
+      event = offered;
+      wake?.();
       return new Promise<void>((resolve) => {
         handled = resolve;
       });
     });
-    const unsubscribe = subscribe(() => state.status === "closed" && offer?.(undefined));
+    const unsubscribe = subscribe(() => wake?.());
     try {
       for (;;) {
-        if (!offered && state.status !== "closed") {
-          await new Promise((resolve) => {
-            offer = resolve;
-          });
-        }
-        const event = offered;
-        offered = undefined;
         if (event) {
-          yield event;
+          const given = event;
+          event = undefined;
+          yield given;
           handled?.();
         } else if (state.status === "closed") {
           if (state.error) throw new TidingsError(state);
           return;
+        } else {
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
         }
       }
     } finally {
@@ -254,15 +244,10 @@ export function createTidings<Events extends EventMap = EventMap>(
     on(type, handler: EventHandler<never>) {
       const handlers = byType.get(type) ?? new Set();
       byType.set(type, handlers);
-      // Wrapped, so that one function may be registered twice and taken away once.
-      return add(handlers, (event: TidingsEvent<never>) => handler(event));
+      return add(handlers, handler);
     },
-    onAny: (handler) => add(forAny, (event: TidingsEvent<never>) => handler(event)),
-    onGap(handler) {
-      const own = (gap: Gap) => handler(gap);
-      forGaps.add(own);
-      return () => void forGaps.delete(own);
-    },
+    onAny: (handler) => add(forAny, handler),
+    onGap: (handler) => add(forGaps, handler),
     connect,
     reconnect() {
       connection.stop(true);
@@ -276,11 +261,11 @@ export function createTidings<Events extends EventMap = EventMap>(
 function endpoints({ url, sseEndpoint, pollingEndpoint }: TidingsOptions) {
   const base = url && String(url).replace(/\/+$/, "");
   const found = {
-    sseEndpoint: sseEndpoint ?? (base && `${base}/api/sse`),
-    pollingEndpoint: pollingEndpoint ?? (base && `${base}/api/polling`),
+    sseEndpoint: sseEndpoint ? `${sseEndpoint}` : base && `${base}/api/sse`,
+    pollingEndpoint: pollingEndpoint ? `${pollingEndpoint}` : base && `${base}/api/polling`,
   };
   if (found.sseEndpoint || found.pollingEndpoint) return found;
-  throw new TypeError("nowhere to connect to: give `url`, `sseEndpoint` or `pollingEndpoint`");
+  throw new TypeError("no address: give `url`, `sseEndpoint` or `pollingEndpoint`");
 }
 
 /** Globals are looked up when they are used, so that importing touches none and tests may replace them. */
@@ -302,11 +287,12 @@ function sessionStorage(): TextStorage | undefined {
   return attempt(() => globalThis.sessionStorage);
 }
 
-/** A storage may be forbidden or full; then nothing is kept. */
-function attempt<T>(use: () => T): T | undefined {
+/** What it returns, or nothing when it throws: a storage may be forbidden or full; then nothing is kept. */
+function attempt<T>(use: () => T, failed?: (error: unknown) => void): T | undefined {
   try {
     return use();
-  } catch {
+  } catch (error) {
+    failed?.(error);
     return undefined;
   }
 }

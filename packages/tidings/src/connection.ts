@@ -3,22 +3,12 @@
 // none to rely on. It knows nothing of handlers, storage or pages.
 
 import { backoffMs, plannedMs } from "./backoff.ts";
-import type { ParsedEvent } from "./parser.ts";
 import { createPlace, type Source } from "./place.ts";
-import { fallsBack, judge } from "./policy.ts";
-import { type Page, poll } from "./poll.ts";
-import { failureOf, parseJson, type Request } from "./request.ts";
-import { gapOf, readStream, type StreamSink } from "./stream.ts";
-import type { Tokens } from "./tokens.ts";
-import type {
-  Environment,
-  Failure,
-  Gap,
-  State,
-  TidingsEvent,
-  TidingsOptions,
-  Timing,
-} from "./types.ts";
+import { fallsBack, isFinal } from "./policy.ts";
+import { eventsOf, type Page, poll } from "./poll.ts";
+import type { Asker, Requesting } from "./request.ts";
+import { eventOf, type Greeting, gapOf, readStream, type StreamSink } from "./stream.ts";
+import type { Failure, Gap, State, TidingsEvent, TidingsOptions } from "./types.ts";
 
 /** The wait between polls of a server that proposes none. */
 const POLL_AFTER_MS_DEFAULT = 10_000;
@@ -36,14 +26,11 @@ export type Stage = State extends infer S ? (S extends State ? Omit<S, "cursor">
 
 /** What the connection needs to know, and whom it tells. */
 export interface Host
-  extends Pick<TidingsOptions, "rewind" | "user">,
-    Required<Pick<TidingsOptions, "transports" | "topics" | "types" | "headers" | "plain">> {
-  env: Environment;
-  timing: Timing;
-  tokens: Tokens;
-  sseEndpoint: string | URL | undefined;
-  pollingEndpoint: string | URL | undefined;
-  credentials: RequestCredentials;
+  extends Omit<Requesting, "ask">,
+    Pick<TidingsOptions, "rewind" | "user">,
+    Required<Pick<TidingsOptions, "transports" | "topics" | "types" | "plain">> {
+  sseEndpoint: string | undefined;
+  pollingEndpoint: string | undefined;
   /** The cursor to begin with. */
   cursor: string | undefined;
   /** Without a cursor: what was published since then is owed. The first start, unless it is given. */
@@ -68,37 +55,30 @@ export interface Connection {
   wake(sure: boolean): void;
 }
 
-/** Whoever asks the server: for a stream, or again and again for a page. */
-interface Asker extends Source {
-  abort: AbortController;
-  /** What it asked with. */
-  token: string | undefined;
-  offered: string | undefined;
-}
-
-interface Stream extends Asker {
-  connectedAt: number | undefined;
+interface Stream extends Asker, Source {
+  connectedAt?: number;
   heardAt: number;
-  heartbeatMs: number;
+  heartbeatMs?: number;
 }
 
-interface Lane extends Asker {
+interface Lane extends Asker, Source {
   transport: "long-poll" | "poll";
   /** The last poll was answered. */
   ok: boolean;
   failures: number;
-  error: Failure | undefined;
+  error?: Failure | undefined;
+  /** Waits for the next poll. */
+  timer?: unknown;
   nextAt: number;
-  /** Ends the wait for the next poll. */
-  wake: (() => void) | undefined;
 }
 
 export function createConnection(host: Host): Connection {
-  const { env, timing, tokens } = host;
-  const wantsStream = host.transports.includes("sse") && !!host.sseEndpoint;
+  const { env, timing, tokens, sseEndpoint: sse = "", pollingEndpoint: polling = "" } = host;
+  const asking = { ...host, ask };
+  const wantsStream = host.transports.includes("sse") && !!sse;
   const wantsLong = host.transports.includes("long-poll");
   const wantsShort = host.transports.includes("poll");
-  let canPoll = (wantsLong || wantsShort) && !!host.pollingEndpoint;
+  let canPoll = (wantsLong || wantsShort) && !!polling;
   const place = createPlace(host.cursor, onGap);
 
   let running = false;
@@ -122,62 +102,21 @@ export function createConnection(host: Host): Connection {
   let lane: Lane | undefined;
   let longAfter = 0;
 
-  function asker(): Asker {
-    return { abort: new AbortController(), token: undefined, offered: place.read, tidings: false };
+  function asker(): Asker & Source {
+    return { abort: new AbortController(), offered: place.read, tidings: false };
   }
 
-  function query(): [string, string][] {
+  function ask(): [string | undefined, string[][]] {
     const { topics, types, plain, rewind } = host;
-    const query: [string, string][] = topics.map((topic) => ["topic", topic]);
-    if (types.length) query.push(["types", types.join(",")]);
-    if (place.read || plain) return query;
+    const cursor = place.read;
+    const query = topics.map((topic) => ["topic", topic]);
+    if (types.length) query.push(["types", `${types}`]);
     const waitedMs = env.now() - startedAt;
     // What was published since the first attempt was promised, though no cursor came of that attempt.
     const secs = Math.min(Math.ceil(waitedMs / 1_000) + 1, LOOK_BACK_SECS_MAX);
-    if (rewind !== undefined) query.push(["rewind", String(rewind)]);
-    else if (waitedMs > 0) query.push(["rewind", `${secs}s`]);
-    return query;
-  }
-
-  /** Gets the token, then makes the request. */
-  async function ask<T>(
-    asker: Asker,
-    endpoint: string | URL | undefined,
-    accept: string,
-    use: (request: Request) => Promise<T | Failure | undefined>,
-  ): Promise<T | Failure | undefined> {
-    try {
-      asker.token = await token();
-    } catch (thrown) {
-      return failureOf(thrown, "token");
-    }
-    const cursor = place.read;
-    asker.offered = cursor;
-    const { headers, credentials } = host;
-    const { token: shown, abort } = asker;
-    const asked = {
-      env,
-      query: query(),
-      accept,
-      headers,
-      credentials,
-      cursor,
-      token: shown,
-      abort,
-    };
-    return use({ ...asked, endpoint: String(endpoint) });
-  }
-
-  /** The token, unless the application takes too long to get it. */
-  function token(): Promise<string | undefined> {
-    return new Promise((resolve, reject) => {
-      const late = () => reject(new Error(`no token within ${timing.connectMs} ms`));
-      const deadline = env.setTimeout(late, timing.connectMs);
-      tokens
-        .get()
-        .finally(() => env.clearTimeout(deadline))
-        .then(resolve, reject);
-    });
+    const from = rewind ?? (waitedMs > 0 ? `${secs}s` : undefined);
+    if (!cursor && !plain && from !== undefined) query.push(["rewind", `${from}`]);
+    return [cursor, query];
   }
 
   function backoff(count: number, asked: number | undefined, factor = 1): number {
@@ -191,29 +130,20 @@ export function createConnection(host: Host): Connection {
     env.clearTimeout(timer);
     timer = undefined;
     openedAt = env.now();
-    const stream: Stream = {
-      ...asker(),
-      connectedAt: undefined,
-      heardAt: openedAt,
-      heartbeatMs: Number.POSITIVE_INFINITY,
-    };
+    const stream: Stream = { ...asker(), heardAt: openedAt };
     streams.add(stream);
     tell();
     void run(stream);
   }
 
   async function run(stream: Stream): Promise<void> {
-    const bounds = { ...timing, plain: host.plain };
-    const failure = await ask(stream, host.sseEndpoint, "text/event-stream", (request) =>
-      readStream(request, bounds, sink(stream)),
-    );
+    const failure = await readStream(asking, stream, sse, host.plain, sink(stream));
     if (failure && streams.delete(stream)) streamEnded(stream, failure);
   }
 
   function sink(stream: Stream): StreamSink {
     return {
-      accepted: () => tokens.accepted(stream.token),
-      connected(said, id) {
+      connected(said, id, heartbeatSecs) {
         // The polls have found a place meanwhile, which this stream was not asked to go on from.
         if (!stream.offered && place.read) {
           drop(stream);
@@ -222,32 +152,21 @@ export function createConnection(host: Host): Connection {
         stream.connectedAt = stream.heardAt = env.now();
         for (const other of streams) if (other !== stream) drop(other);
         main = stream;
-        restarted = false;
         if (said) {
           stream.tidings = true;
-          stream.heartbeatMs = (said.heartbeatSecs || timing.heartbeatSecs) * 1_000;
-          user = said.user;
-          if (stream.offered && said.resumed === false)
-            stream.owed = said.cursor || id || stream.offered;
+          stream.heartbeatMs = heartbeatSecs * 1_000;
+          greeted(stream, said, id);
           // A block without an id says that a gap follows: until that is told, the old place is ours.
           move(stream, id);
         }
-        if (!suspect) {
-          error = undefined;
-          stopPolling();
-        }
-        tell();
+        if (suspect) tell();
+        else trust();
       },
       heard() {
         stream.heardAt = env.now();
-        if (!suspect || stream.connectedAt === undefined) return;
-        if (stream.heardAt - stream.connectedAt < timing.stableMs) return;
-        suspect = false;
-        error = undefined;
-        stopPolling();
-        tell();
+        if (suspect && livedMs(stream) >= timing.stableMs) trust();
       },
-      event: (event) => take(stream, event.lastEventId, () => eventOf(event)),
+      event: (event) => take(stream, eventOf(event)),
       moved: (id) => move(stream, id),
       gap: (gap) => place.gap(stream, gap),
       expiring(reason) {
@@ -259,6 +178,19 @@ export function createConnection(host: Host): Connection {
       },
       handling: host.handling,
     };
+  }
+
+  /** How long it has worked, as far as was heard. */
+  function livedMs({ connectedAt, heardAt }: Stream): number {
+    return connectedAt === undefined ? 0 : heardAt - connectedAt;
+  }
+
+  /** The stream is all that is needed. */
+  function trust(): void {
+    suspect = false;
+    error = undefined;
+    stopPolling();
+    tell();
   }
 
   function drop(stream: Stream): void {
@@ -274,30 +206,27 @@ export function createConnection(host: Host): Connection {
 
   function streamEnded(stream: Stream, failure: Failure): void {
     if (main === stream) main = undefined;
-    const livedMs = stream.connectedAt === undefined ? 0 : stream.heardAt - stream.connectedAt;
-    if (livedMs >= timing.stableMs) failures = 0;
+    if (livedMs(stream) >= timing.stableMs) failures = 0;
     if (failure.kind === "silent") suspect = true;
-    const again = secondThought(stream, failure);
-    if (again === "now") openStream();
+    const when = again(stream, failure);
+    if (when === "now") openStream();
     // Another stream carries on.
     else if (streams.size) tell();
-    else if (again === "never") finish(failure);
+    else if (when === "never") finish(failure);
     else waitForStream(failure);
   }
 
   function waitForStream(failure: Failure): void {
+    const { kind, retryMs: asked } = failure;
+    const planned = kind === "closing" && asked !== undefined;
     error = failure;
-    let waitMs: number;
-    if (failure.kind === "closing" && failure.retryMs !== undefined) {
-      failures = 0;
-      waitMs = plannedMs(failure.retryMs, timing.backoffMinMs);
-      notBefore = env.now() + waitMs;
-    } else {
-      failures += 1;
-      waitMs = backoff(failures, failure.retryMs, lane?.ok ? BACKGROUND_FACTOR : 1);
-      if (failure.retryMs !== undefined) notBefore = env.now() + waitMs;
-    }
-    schedule(waitMs);
+    failures = planned ? 0 : failures + 1;
+    schedule(
+      planned
+        ? plannedMs(asked, timing.backoffMinMs)
+        : backoff(failures, asked, lane?.ok ? BACKGROUND_FACTOR : 1),
+    );
+    if (asked !== undefined) notBefore = retryAt;
     if (fallsBack(failure, failures)) startPolling();
     tell();
   }
@@ -308,23 +237,18 @@ export function createConnection(host: Host): Connection {
     timer = env.setTimeout(openStream, waitMs);
   }
 
-  /** What can be done about a failure beside waiting. */
-  function secondThought(source: Asker, failure: Failure): "now" | "later" | "never" {
-    switch (judge(failure)) {
-      case "renew":
-        return tokens.refused(source.token) ? "now" : "never";
-      case "restart":
-        if (!place.read || restarted) return "never";
-        restarted = true;
-        place.reset();
-        host.gap({ reason: "unknown", topics: [], cursor: "" }, undefined);
-        return "now";
-      case "end":
-        return "never";
-      case "retry":
-        if (failure.code === "expired" || failure.code === "revoked") tokens.spent(source.token);
-        return "later";
+  /** When to try again. */
+  function again({ token }: Asker, failure: Failure): "now" | "later" | "never" {
+    const { status, code } = failure;
+    if (status === 401) return tokens.refused(token) ? "now" : "never";
+    if (code === "invalid-cursor" && place.read && !restarted) {
+      restarted = true;
+      place.read = undefined;
+      host.gap({ reason: "unknown", topics: [], cursor: "" }, undefined);
+      return "now";
     }
+    if (code === "expired" || code === "revoked") tokens.spent(token);
+    return isFinal(failure) ? "never" : "later";
   }
 
   // ── the poll lane
@@ -337,80 +261,56 @@ export function createConnection(host: Host): Connection {
       transport: "long-poll",
       ok: false,
       failures: 0,
-      error: undefined,
       nextAt: 0,
-      wake: undefined,
     };
-    void keepPolling(lane);
+    void pollOnce(lane);
   }
 
   function stopPolling(): void {
-    const stopped = lane;
+    lane?.abort.abort();
+    env.clearTimeout(lane?.timer);
     lane = undefined;
-    stopped?.abort.abort();
-    stopped?.wake?.();
   }
 
-  async function keepPolling(self: Lane): Promise<void> {
-    while (lane === self) {
-      const askedAt = env.now();
-      const long = wantsLong && (!wantsShort || askedAt >= longAfter);
-      self.transport = long ? "long-poll" : "poll";
-      self.abort = new AbortController();
-      const answer = await ask(self, host.pollingEndpoint, "application/json", (request) =>
-        poll(request, long ? timing.waitSecs : 0, timing.answerMs, () =>
-          tokens.accepted(self.token),
-        ),
-      );
-      if (lane !== self || !answer) return;
-      let waitMs: number;
-      if ("events" in answer) {
-        takePage(self, answer);
-        await host.handling();
-        if (lane !== self) return;
-        waitMs = pauseAfter(answer, long, env.now() - askedAt);
-        if (self.failures) recovered();
-        self.ok = true;
-        self.failures = 0;
-        self.error = undefined;
-      } else {
-        self.ok = false;
-        self.error = answer;
-        const again = secondThought(self, answer);
-        if (again === "now") continue;
-        if (again === "never") return pollingEnded(answer);
-        if (long) longAfter = env.now() + SHORT_MS;
-        self.failures += 1;
-        waitMs = backoff(self.failures, answer.retryMs);
-      }
-      self.nextAt = env.now() + waitMs;
-      tell();
-      await new Promise<void>((resolve) => {
-        const sleep = env.setTimeout(resolve, waitMs);
-        self.wake = () => {
-          env.clearTimeout(sleep);
-          resolve();
-        };
-      });
+  async function pollOnce(self: Lane): Promise<void> {
+    env.clearTimeout(self.timer);
+    self.timer = undefined;
+    const askedAt = env.now();
+    const long = wantsLong && (!wantsShort || askedAt >= longAfter);
+    self.transport = long ? "long-poll" : "poll";
+    self.abort = new AbortController();
+    const answer = await poll(asking, self, polling, long ? timing.waitSecs : 0);
+    if (lane !== self || !answer) return;
+    let waitMs: number;
+    if ("events" in answer) {
+      takePage(self, answer);
+      await host.handling();
+      if (lane !== self) return;
+      waitMs = pauseAfter(answer, long, env.now() - askedAt);
+      if (self.failures) recovered();
+      self.ok = true;
+      self.failures = 0;
+      self.error = undefined;
+    } else {
+      self.ok = false;
+      self.error = answer;
+      const when = again(self, answer);
+      if (when === "now") return pollOnce(self);
+      if (when === "never") return pollingEnded(answer);
+      if (long) longAfter = env.now() + SHORT_MS;
+      self.failures += 1;
+      waitMs = backoff(self.failures, answer.retryMs);
     }
+    self.nextAt = env.now() + waitMs;
+    self.timer = env.setTimeout(() => pollOnce(self), waitMs);
+    tell();
   }
 
   function takePage(self: Lane, page: Page): void {
-    const { cursor = "", gap, resumed, events } = page;
-    user = page.user;
-    restarted = false;
+    const { cursor = "", gap } = page;
+    greeted(self, page, "");
     if (gap) place.gap(self, gapOf(gap, cursor));
-    else if (self.offered && resumed === false) self.owed = cursor || self.offered;
-    for (const { id, type = "message", topics = [], data, text, timestamp: time } of events) {
-      // Text that is JSON reads as on a stream, which does not say which of the two it carries.
-      take(self, id, () => ({
-        id,
-        type,
-        topics,
-        data: text === undefined ? data : dataOf(text),
-        time,
-      }));
-    }
+    for (const event of eventsOf(page)) take(self, event);
     move(self, cursor);
   }
 
@@ -442,13 +342,24 @@ export function createConnection(host: Host): Connection {
 
   // ── both
 
-  function take(source: Source, id: string, event: () => TidingsEvent): void {
-    if (running && place.event(source, id)) host.event(event(), place.read);
+  /** The server has said who we are, and whether it goes on from the cursor that it was offered. */
+  function greeted(
+    source: Asker & Source,
+    { resumed, cursor, ...said }: Greeting,
+    id: string,
+  ): void {
+    user = said.user;
+    restarted = false;
+    if (source.offered && resumed === false) source.owed = cursor || id || source.offered;
+  }
+
+  function take(source: Source, event: TidingsEvent): void {
+    if (running && place.at(source, event.id)) host.event(event, place.read);
   }
 
   function move(source: Source, id: string): void {
     const before = place.read;
-    place.moved(source, id);
+    if (id) place.at(source, id);
     if (place.read !== before) host.moved(place.read);
   }
 
@@ -511,20 +422,11 @@ export function createConnection(host: Host): Connection {
       if (!running) return;
       const now = env.now();
       if (main) {
-        if (sure || now - main.heardAt > main.heartbeatMs) renew();
+        if (sure || now - main.heardAt > (main.heartbeatMs ?? now)) renew();
       } else if (!streams.size && now >= notBefore && now - openedAt >= timing.backoffMinMs) {
         if (wantsStream) openStream();
       }
-      if (lane?.ok || now >= notBefore) lane?.wake?.();
+      if (lane?.timer !== undefined && (lane.ok || now >= notBefore)) void pollOnce(lane);
     },
   };
-}
-
-function eventOf({ type, data, lastEventId, topic, time }: ParsedEvent): TidingsEvent {
-  return { id: lastEventId, type, topics: topic?.split(",") ?? [], data: dataOf(data), time };
-}
-
-function dataOf(text: string): unknown {
-  const json = parseJson(text);
-  return json === undefined ? text : json;
 }

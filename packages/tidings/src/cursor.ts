@@ -11,7 +11,7 @@ const SHAPE = /^([0-9a-hjkmnp-tv-z]{8})-(0|[1-9][0-9]{0,19})$/;
 const POSITION_MAX = "18446744073709551615";
 
 /** The cursor, or nothing when the text is not one: a server of another kind has ids of its own. */
-export function parseCursor(text: string): Cursor | undefined {
+export function parseCursor(text = ""): Cursor | undefined {
   const [, epoch, position] = SHAPE.exec(text) ?? [];
   if (!epoch || !position || isAfter(position, POSITION_MAX)) return undefined;
   return { epoch, position };

@@ -2,25 +2,30 @@
 // waits; when it is settled the place is committed. Knows nothing of where things come from.
 
 export interface Delivery {
-  /** Hands over, or queues. `hand` returns the promises to wait for; `done` comes after them. */
-  push(hand: () => Promise<unknown> | undefined, done: () => void): void;
+  /** Hands over, or queues. `hand` returns what to wait for; the place is `after` then, or stays if that is null. */
+  push(after: string | undefined | null, hand?: () => Promise<unknown> | undefined): void;
   /** Resolves when nothing is queued; nothing when that is so already. */
   handling(): Promise<void> | undefined;
-  /** Drops what is queued. */
-  clear(): void;
+  /** Hands over nothing more. What is queued stays, for it was read and would not come again. */
+  stop(): void;
+  /** Goes on, with what is queued. */
+  start(): void;
 }
 
-export function createDelivery(): Delivery {
-  let queue: { hand: () => Promise<unknown> | undefined; done: () => void }[] = [];
+export function createDelivery(commit: (after: string | undefined) => void): Delivery {
+  const queue: Parameters<Delivery["push"]>[] = [];
   let running = false;
+  let stopped = false;
   let open: Promise<void> | undefined;
 
   function run(): void {
     if (running) return;
     running = true;
-    for (let next = queue.shift(); next; next = queue.shift()) {
-      const { done } = next;
-      const pending = next.hand();
+    while (!stopped) {
+      const next = queue.shift();
+      if (!next) break;
+      const pending = next[1]?.();
+      const done = () => next[0] !== null && commit(next[0]);
       if (pending) {
         open = pending.then(() => {
           done();
@@ -40,13 +45,17 @@ export function createDelivery(): Delivery {
   }
 
   return {
-    push(hand, done) {
-      queue.push({ hand, done });
+    push(...next) {
+      queue.push(next);
       run();
     },
     handling: () => (open ? idle() : undefined),
-    clear() {
-      queue = [];
+    stop() {
+      stopped = true;
+    },
+    start() {
+      stopped = false;
+      run();
     },
   };
 }

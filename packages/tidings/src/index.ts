@@ -2,6 +2,14 @@
 
 export { createEventCache, type EventCache, type EventCacheOptions } from "./cache.ts";
 export { createTidings, TidingsError } from "./client.ts";
+export {
+  type EventSchemas,
+  type EventsOf,
+  InvalidEventError,
+  type SchemaOptions,
+  withSchemas,
+} from "./schema.ts";
+export type { StandardSchemaV1 } from "./standard-schema.ts";
 export type {
   Environment,
   EventHandler,
@@ -17,4 +25,5 @@ export type {
   Timing,
   TokenFunction,
   Transport,
+  Validate,
 } from "./types.ts";

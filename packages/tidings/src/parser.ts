@@ -41,9 +41,7 @@ export class BlockTooLargeError extends Error {
   override name = "BlockTooLargeError";
 
   constructor(charsMax: number) {
-    super(
-      `the stream sent a block of more than ${charsMax} characters; raise the bound if events may be so large`,
-    );
+    super(`the stream sent a block of more than ${charsMax} characters`);
   }
 }
 

@@ -13,16 +13,15 @@ export interface Source {
 }
 
 export interface Place {
-  /** The cursor to resume with. */
-  readonly read: string | undefined;
-  /** Whether the event is new. Tells a gap first when there is one that the server did not tell. */
-  event(source: Source, id: string): boolean;
-  /** Everything up to here was read, and nothing of the subscriber's was among it. */
-  moved(source: Source, id: string): void;
+  /** The cursor to resume with. Without it the place starts anew. */
+  read: string | undefined;
+  /**
+   * The source is at this event, or has come so far without one. Whether that is new. Tells a gap first when there
+   * is one that the server did not tell.
+   */
+  at(source: Source, id: string): boolean;
   /** The server told of a gap. */
   gap(source: Source, gap: Gap): void;
-  /** Starts anew: the server does not know the cursor. */
-  reset(): void;
 }
 
 /** A place. `onGap` is called as a gap is met, before the event that follows it. */
@@ -30,49 +29,38 @@ export function createPlace(
   start: string | undefined,
   onGap: (gap: Gap, source: Source) => void,
 ): Place {
-  let read = start;
-
-  function gap(source: Source, told: Gap): void {
-    source.owed = undefined;
-    const next = parseCursor(told.cursor);
-    const last = parseCursor(read ?? "");
-    const stays =
-      told.reason !== "unknown" &&
-      next?.epoch === last?.epoch &&
-      isAfter(last?.position ?? "", next?.position ?? "");
-    // What is lost lies behind; what was read beyond it is not read again.
-    if (!stays) read = told.cursor || read;
-    onGap(told, source);
-  }
-
-  function passes(source: Source, id: string): boolean {
-    const next = parseCursor(id);
-    if (!source.tidings || !next) {
-      read = id || read;
-      return true;
-    }
-    const last = parseCursor(read ?? "");
-    const otherEpoch = !!last && last.epoch !== next.epoch;
-    if (otherEpoch || source.owed) {
+  const place: Place = {
+    read: start,
+    at(source, id) {
+      const next = parseCursor(id);
+      if (!source.tidings || !next) {
+        place.read = id || place.read;
+        return true;
+      }
+      const last = parseCursor(place.read);
+      const otherEpoch = last && last.epoch !== next.epoch;
+      if (otherEpoch || source.owed) {
+        source.owed = undefined;
+        onGap({ reason: otherEpoch ? "epoch" : "unknown", topics: [], cursor: id }, source);
+      }
+      const ahead = !last || otherEpoch || isAfter(next.position, last.position);
+      if (ahead) place.read = id;
+      return ahead;
+    },
+    gap(source, gap) {
       source.owed = undefined;
-      onGap({ reason: otherEpoch ? "epoch" : "unknown", topics: [], cursor: id }, source);
-    }
-    const ahead = !last || otherEpoch || isAfter(next.position, last.position);
-    if (ahead) read = id;
-    return ahead;
-  }
-
-  return {
-    get read() {
-      return read;
-    },
-    event: passes,
-    moved(source, id) {
-      if (id) passes(source, id);
-    },
-    gap,
-    reset() {
-      read = undefined;
+      const next = parseCursor(gap.cursor);
+      const last = parseCursor(place.read);
+      // What is lost lies behind; what was read beyond it is not read again.
+      const stays =
+        gap.reason !== "unknown" &&
+        next &&
+        last &&
+        next.epoch === last.epoch &&
+        isAfter(last.position, next.position);
+      if (!stays) place.read = gap.cursor || place.read;
+      onGap(gap, source);
     },
   };
+  return place;
 }

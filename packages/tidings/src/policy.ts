@@ -3,19 +3,10 @@
 
 import type { Failure } from "./types.ts";
 
-/**
- * `retry`: after a wait. `renew`: with a fresh token. `restart`: without the cursor, which the server cannot
- * read. `end`: the same request will fail again.
- */
-export type Verdict = "retry" | "renew" | "restart" | "end";
-
-export function judge({ kind, status = 0, code }: Failure): Verdict {
-  if (kind === "too-large") return "end";
-  if (kind === "closing") return code === "replaced" ? "end" : "retry";
-  if (kind !== "status") return "retry";
-  if (status === 401) return "renew";
-  if (status === 400 && code === "invalid-cursor") return "restart";
-  return status === 408 || status === 425 || status === 429 || status >= 500 ? "retry" : "end";
+/** Whether the same request would fail again. A refused token or cursor is not the same request any more. */
+export function isFinal({ kind, status = 0, code }: Failure): boolean {
+  if (kind === "status") return ![408, 425, 429].includes(status) && status < 500;
+  return kind === "too-large" || (kind === "closing" && code === "replaced");
 }
 
 /** Streams that fail so often in a row are given up for polling. */

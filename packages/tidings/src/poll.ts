@@ -1,7 +1,8 @@
 // One poll: what came after a cursor, now or within a wait. Knows nothing of when the next one is due.
 
-import { parseJson, type Request, readText, refusal, send, watched } from "./request.ts";
-import type { Failure, Gap } from "./types.ts";
+import { type Asker, dataOf, parseJson, type Requesting, readText, request } from "./request.ts";
+import type { Greeting } from "./stream.ts";
+import type { Failure, Gap, TidingsEvent } from "./types.ts";
 
 /** Events asked for in one answer: the most that a server gives, since each request may count against a limit. */
 const EVENTS_MAX = 1_000;
@@ -9,7 +10,7 @@ const EVENTS_MAX = 1_000;
 const ANSWER_CHARS_MAX = 33_554_432;
 
 /** The answer, as far as it matters here. */
-export interface Page {
+export interface Page extends Greeting {
   readonly events: readonly {
     readonly id: string;
     readonly type?: string;
@@ -18,33 +19,40 @@ export interface Page {
     readonly text?: string;
     readonly timestamp?: number;
   }[];
-  readonly cursor?: string;
   readonly hasMore?: boolean;
-  readonly resumed?: boolean;
   readonly gap?: Gap | null;
-  readonly user?: string | null;
   readonly pollAfterMs?: number;
 }
 
 /** Asks once. Resolves to nothing when the request was ended from outside. */
 export function poll(
-  request: Request,
+  client: Requesting,
+  asker: Asker,
+  endpoint: string,
   waitSecs: number,
-  answerMs: number,
-  accepted: () => void,
 ): Promise<Page | Failure | undefined> {
-  const wait = waitSecs ? [["wait", String(waitSecs)] as const] : [];
-  const query = [...request.query, ...wait, ["limit", String(EVENTS_MAX)] as const];
-  const silence = () => "a poll was not answered in time";
-  return watched<Page | Failure>(request, waitSecs * 1_000 + answerMs, silence, async (dog) => {
-    const response = await send({ ...request, query });
-    const refused = await refusal(response, request);
-    if (refused) return refused;
-    accepted();
-    const text = await readText(response, ANSWER_CHARS_MAX, () => dog.limit(answerMs));
-    if (text === undefined) return { kind: "too-large", message: "a poll's answer is too large" };
-    const page = parseJson(text) as Page | null | undefined;
-    if (Array.isArray(page?.events)) return page;
-    return { kind: "content", message: "a poll's answer is not a page of events" };
+  const { answerMs } = client.timing;
+  return request<Page | Failure>(
+    client,
+    asker,
+    endpoint,
+    [...(waitSecs ? [["wait", `${waitSecs}`]] : []), ["limit", `${EVENTS_MAX}`]],
+    "application/json",
+    waitSecs * 1_000 + answerMs,
+    () => "no answer in time",
+    async (response, dog) => {
+      const text = await readText(response, ANSWER_CHARS_MAX, () => dog.limit(answerMs));
+      if (text === undefined) return { kind: "too-large", message: "the answer is too large" };
+      const page = parseJson(text) as Page | null | undefined;
+      if (Array.isArray(page?.events)) return page;
+      return { kind: "content", message: "the answer is no page of events" };
+    },
+  );
+}
+
+/** The events of an answer, as a stream would have told them: it does not say whether data is JSON or text. */
+export function eventsOf({ events }: Page): TidingsEvent[] {
+  return events.map(({ id, type = "message", topics = [], data, text, timestamp: time }) => {
+    return { id, type, topics, data: text === undefined ? data : dataOf(text), time };
   });
 }

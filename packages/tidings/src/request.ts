@@ -1,90 +1,139 @@
-// One GET of a subscriber: its URL and headers, and what an answer that is not 200 means. Stream and polls
-// read the body themselves.
+// One GET of a subscriber: its token, its URL and headers, the watch over it, and what an answer that is not
+// 200 means. Stream and polls read the body themselves.
 
 import { retryAfterMs } from "./backoff.ts";
-import type { Environment, Failure } from "./types.ts";
+import type { Tokens } from "./tokens.ts";
+import type { Environment, Failure, Timing } from "./types.ts";
 import { createWatchdog, type Watchdog } from "./watchdog.ts";
 
 /** Characters of a problem document that are looked at. */
 const PROBLEM_CHARS_MAX = 16_384;
 
-export interface Request {
+/** What all requests of a client share. */
+export interface Requesting {
   env: Environment;
-  endpoint: string;
-  query: readonly (readonly [name: string, value: string])[];
-  accept: string;
+  timing: Timing;
+  tokens: Tokens;
   headers: Record<string, string>;
   credentials: RequestCredentials;
-  cursor: string | undefined;
-  token: string | undefined;
-  /** Ends it. Aborted without a failure as its reason, nobody wants to know of its end. */
-  abort: AbortController;
+  /** The cursor and the query, asked for when the token is there: the place may have moved meanwhile. */
+  ask(): [cursor: string | undefined, query: string[][]];
 }
 
-/** Sends it. Rejects as `fetch` does. */
-export function send(request: Request): Promise<Response> {
-  const { env, endpoint, query, accept, cursor, token, credentials } = request;
-  const headers: Record<string, string> = { ...request.headers, Accept: accept };
-  if (cursor) headers["Last-Event-ID"] = cursor;
-  if (token) headers.Authorization = `Bearer ${token}`;
-  const [before = ""] = endpoint.split("#");
-  const more = new URLSearchParams(query as [string, string][]).toString();
-  const url = more ? before + (before.includes("?") ? "&" : "?") + more : before;
-  // Redirects are not followed: a credential belongs to the address that the application named.
-  const { signal } = request.abort;
-  return env.fetch(url, { headers, credentials, signal, cache: "no-store", redirect: "manual" });
+/** Whoever asks, and what it asked with last. */
+export interface Asker {
+  /** Ends it. Aborted without a failure as its reason, nobody wants to know of its end. */
+  abort: AbortController;
+  token?: string | undefined;
+  /** The cursor. */
+  offered: string | undefined;
 }
 
 /**
- * Does all of a request under a watchdog. Silence, a throw and an end from outside become what they mean; the
- * last of them is told by nothing.
+ * Asks once, and has an answer of 200 used. Silence for longer than the limit, a refusal, a throw and an end from
+ * outside become what they mean; the last of them is told by nothing.
  */
-export async function watched<T>(
-  { env, abort }: Request,
+export async function request<T>(
+  { env, timing, tokens, headers, credentials, ask }: Requesting,
+  asker: Asker,
+  endpoint: string,
+  more: string[][],
+  accept: string,
   limitMs: number,
   silence: () => string,
-  work: (dog: Watchdog) => Promise<T>,
+  use: (response: Response, dog: Watchdog) => Promise<T>,
 ): Promise<T | Failure | undefined> {
-  const dog = createWatchdog(env, limitMs, () => {
-    abort.abort({ kind: "silent", message: silence() } satisfies Failure);
-  });
+  const { abort } = asker;
+  const { signal } = abort;
+  let kind: Failure["kind"] = "token";
+  let dog: Watchdog | undefined;
   let result: T | Failure;
   try {
-    result = await work(dog);
+    asker.token = await inTime(tokens.get(), env, timing.connectMs);
+    kind = "network";
+    const [cursor, query] = ask();
+    asker.offered = cursor;
+    dog = createWatchdog(env, limitMs, () => {
+      abort.abort({ kind: "silent", message: silence() } satisfies Failure);
+    });
+    const response = await env.fetch(withQuery(endpoint, [...query, ...more]), {
+      headers: {
+        ...headers,
+        Accept: accept,
+        ...(cursor && { "Last-Event-ID": cursor }),
+        ...(asker.token && { Authorization: `Bearer ${asker.token}` }),
+      },
+      credentials,
+      signal,
+      cache: "no-store",
+      // Not followed: a credential belongs to the address that the application named.
+      redirect: "manual",
+    });
+    const refused = await refusal(response, accept, env.now());
+    if (!refused) tokens.accepted(asker.token);
+    result = refused ?? (await use(response, dog));
   } catch (error) {
-    result = failureOf(error, "network");
+    result = failureOf(error, kind);
   }
-  dog.stop();
-  const { aborted, reason } = abort.signal;
+  dog?.stop();
+  const { aborted, reason } = signal;
   // Lets go of the connection, whoever ended it.
   abort.abort();
   return aborted ? (reason as Failure).kind && (reason as Failure) : result;
 }
 
+/** The token, unless the application takes too long to get it. */
+function inTime<T>(token: Promise<T>, env: Environment, ms: number): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const deadline = env.setTimeout(() => reject(new Error(`no token in ${ms} ms`)), ms);
+    token.finally(() => env.clearTimeout(deadline)).then(resolve, reject);
+  });
+}
+
+function withQuery(endpoint: string, query: string[][]): string {
+  const [before = ""] = endpoint.split("#");
+  const more = `${new URLSearchParams(query)}`;
+  return more ? before + (before.includes("?") ? "&" : "?") + more : before;
+}
+
 /** Why the answer is no good; nothing when it is 200 and of the type asked for. */
-export async function refusal(
+async function refusal(
   response: Response,
-  { accept, env }: Request,
+  accept: string,
+  now: number,
 ): Promise<Failure | undefined> {
-  const { status } = response;
-  const type = response.headers.get("Content-Type") ?? "";
+  const { status, headers } = response;
+  const type = headers.get("Content-Type") ?? "";
   if (status === 200) {
-    const essence = type.split(";")[0]?.trim().toLowerCase();
-    if (essence === accept) return undefined;
+    if (type.split(";")[0]?.trim().toLowerCase() === accept) return undefined;
     return { kind: "content", message: `expected ${accept} and got '${type}'`, status };
   }
-  const retryMs = retryAfterMs(response.headers.get("Retry-After"), env.now());
-  const text = type.includes("json") ? await readText(response, PROBLEM_CHARS_MAX) : undefined;
-  const problem: Problem = Object(parseJson(text ?? ""));
-  const message =
-    problem.detail ?? problem.title ?? `the server answered ${status || "with a redirect"}`;
-  return { kind: "status", status, message, code: problem.code, retryMs };
+  const text = type.includes("json") && (await readText(response, PROBLEM_CHARS_MAX));
+  const { code, title, detail }: Problem = Object(parseJson(text || ""));
+  return {
+    kind: "status",
+    status,
+    message: detail ?? title ?? `the server answered ${status || "with a redirect"}`,
+    code,
+    retryMs: retryAfterMs(headers.get("Retry-After"), now),
+  };
 }
 
 interface Problem {
   code?: string;
   title?: string;
   detail?: string;
+}
+
+/** The body, piece by piece. */
+export async function readBody(
+  response: Response,
+  read: (part: Uint8Array) => unknown,
+): Promise<void> {
+  const reader = response.body?.getReader();
+  for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {
+    if (await read(part.value)) return;
+  }
 }
 
 /** The body, unless it is longer than that. */
@@ -94,14 +143,14 @@ export async function readText(
   heard?: () => void,
 ): Promise<string | undefined> {
   const decoder = new TextDecoder();
-  const reader = response.body?.getReader();
   let text = "";
-  for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {
+  await readBody(response, (part) => {
     heard?.();
-    text += decoder.decode(part.value, { stream: true });
-    if (text.length > charsMax) return undefined;
-  }
-  return text + decoder.decode();
+    text += decoder.decode(part, { stream: true });
+    return text.length > charsMax;
+  });
+  text += decoder.decode();
+  return text.length > charsMax ? undefined : text;
 }
 
 /** What the text says as JSON, or nothing. */
@@ -113,7 +162,13 @@ export function parseJson(text: string): unknown {
   }
 }
 
+/** What the text says as JSON, or the text itself. */
+export function dataOf(text: string): unknown {
+  const json = parseJson(text);
+  return json === undefined ? text : json;
+}
+
 /** What was thrown, as a failure. */
 export function failureOf(thrown: unknown, kind: Failure["kind"]): Failure {
-  return { kind, message: thrown instanceof Error ? thrown.message : String(thrown) };
+  return { kind, message: `${(thrown as Error | undefined)?.message ?? thrown}` };
 }

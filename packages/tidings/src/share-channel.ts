@@ -67,8 +67,8 @@ const openChannel: ChannelSource = (name, heard) => {
  */
 export function nameOf(host: Host): string {
   const base = globalThis.document?.baseURI;
-  const whole = (endpoint: string | URL | undefined) =>
-    endpoint === undefined ? null : base ? new URL(endpoint, base).href : String(endpoint);
+  const whole = (endpoint: string | undefined) =>
+    endpoint === undefined ? null : base ? new URL(endpoint, base).href : endpoint;
   const { user, topics, types, headers, credentials, transports, rewind = null } = host;
   return `tidings:${JSON.stringify([
     VERSION,

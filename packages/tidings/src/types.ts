@@ -147,7 +147,17 @@ export interface TextStorage {
 
 export type TokenFunction = () => string | null | undefined | Promise<string | null | undefined>;
 
-export interface TidingsOptions {
+/**
+ * What an event passes before its cache and its handlers: returns the event, another in its place, or nothing when
+ * no handler shall have it. The next event waits for a promise. `withSchemas` makes one of schemas.
+ */
+export interface Validate<Events extends EventMap = EventMap> {
+  (event: TidingsEvent): TidingsEvent | undefined | PromiseLike<TidingsEvent | undefined>;
+  /** Known to TypeScript alone: the types that the client's events have after it. */
+  readonly "~events"?: Events;
+}
+
+export interface TidingsOptions<Events extends EventMap = EventMap> {
   /** The server's address with its base path: `https://live.example.com`. */
   url?: string | URL;
   /** The stream's address, when it is not `/api/sse` under `url`. */
@@ -183,6 +193,8 @@ export interface TidingsOptions {
   storage?: TextStorage;
   /** Remembers recent events for whoever asks later. */
   cache?: EventCache;
+  /** Checks each event, and may replace it, before anyone sees it. What it throws is as if a handler threw it. */
+  validate?: Validate<Events>;
   /** Disconnects while the page is hidden. Hidden pages stay connected otherwise. */
   pauseWhenHidden?: boolean;
   /** Events were lost: refetch. What follows waits for the promise, if one is returned. */

@@ -10,7 +10,7 @@ const GRACE_MS = 1_000;
 export interface Watchdog {
   /** A sign of life. */
   touch(): void;
-  /** Watches for silences of another length from now on; `Infinity` for none. */
+  /** Watches for silences of another length from now on; 0 for none. */
   limit(ms: number): void;
   /** Holds still while the reader itself is busy, so that its own slowness is nobody's silence. */
   hold(): void;
@@ -30,7 +30,7 @@ export function createWatchdog(
 
   function arm(ms: number): void {
     env.clearTimeout(timer);
-    if (ms === Number.POSITIVE_INFINITY) return;
+    if (!ms) return;
     const due = env.now() + ms;
     timer = env.setTimeout(() => look(env.now() - due), ms);
   }

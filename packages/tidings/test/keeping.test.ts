@@ -99,6 +99,26 @@ describe("the cursor", () => {
     expect([...kept.kept.values()]).toEqual(["k7q2m9x1-2"]);
   });
 
+  test("leaves nothing behind that was read when the client was closed: it is handled after `reconnect`", async () => {
+    const world = createWorld({
+      sse: [open([0, event(2) + event(3)]), { body: [[0, connected("k7q2m9x1-3")]] }],
+    });
+    const client = world.client();
+    const seen: unknown[] = [];
+    client.on("message", ({ data }) => {
+      seen.push(data);
+      return new Promise<void>((resolve) => world.env.setTimeout(resolve, 100));
+    });
+    await world.advance(10);
+    client.close();
+    await world.advance(1_000);
+    expect([seen, client.cursor]).toEqual([[2], "k7q2m9x1-2"]);
+    client.reconnect();
+    await world.advance(1_000);
+    expect([seen, client.cursor]).toEqual([[2, 3], "k7q2m9x1-3"]);
+    expect(world.asked[1]?.headers["Last-Event-ID"]).toBe("k7q2m9x1-3");
+  });
+
   test("is done without when the storage is full or forbidden", async () => {
     const refuses = () => {
       throw new DOMException("no", "SecurityError");

@@ -1,11 +1,14 @@
-// The package as it is published: built, checked by publint, held to its size, and free of side effects.
+// The package as it is published: built, packed, checked by publint and by "are the types wrong", held to its
+// size, and free of side effects.
 
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
+import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
@@ -27,14 +30,97 @@ interface Manifest {
 }
 let manifest: Manifest;
 
+/** What `npm publish` would send. */
+interface Tarball {
+  data: Uint8Array;
+  paths: string[];
+}
+let tarball: Tarball;
+
+async function pack(): Promise<Tarball> {
+  const target = await mkdtemp(join(tmpdir(), "tidings-pack-"));
+  try {
+    const packing = ["pack", "--json", "--ignore-scripts", "--pack-destination", target];
+    const { stdout } = await run("npm", packing, { cwd: folder });
+    const [{ filename, files }] = JSON.parse(stdout) as [
+      { filename: string; files: { path: string }[] },
+    ];
+    return {
+      data: await readFile(join(target, filename)),
+      paths: files.map(({ path }) => path).sort(),
+    };
+  } finally {
+    await rm(target, { recursive: true, force: true });
+  }
+}
+
 beforeAll(async () => {
   manifest = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
   await command("tsdown", "dist/run.mjs", "--logLevel", "warn");
+  tarball = await pack();
 });
 
 test("publint finds nothing", async () => {
   const { messages, pkg } = await publint({ pkgDir: folder, level: "suggestion", pack: false });
   expect(messages.map((message) => formatMessage(message, pkg, { color: false }))).toEqual([]);
+});
+
+test("the types are not wrong, for whoever imports an entry", async () => {
+  const checked = await checkPackage(createPackageFromTarballData(tarball.data));
+  if (!checked.types) throw new Error("the package has no types at all");
+  const { entrypoints, problems } = checked;
+  // It is ESM alone: whoever resolves by the rules from before `exports`, or by `require`, is not served.
+  const served = ["node16-esm", "bundler"];
+  const found = Object.entries(entrypoints).flatMap(([path, { resolutions }]) =>
+    Object.values(resolutions)
+      .filter(({ resolutionKind }) => served.includes(resolutionKind))
+      .map(({ resolutionKind, resolution, visibleProblems = [] }) => ({
+        what: `${path} ${resolutionKind}`,
+        file: resolution?.fileName.replace(/^.*\/dist\//, ""),
+        problems: visibleProblems.map((index) => problems[index]),
+      })),
+  );
+  expect(found).toEqual(
+    Object.entries(manifest.exports).flatMap(([path, entry]) =>
+      served.map((kind) => ({
+        what: `${path} ${kind}`,
+        file: typeof entry === "string" ? expect.anything() : entry.types.replace("./dist/", ""),
+        problems: [],
+      })),
+    ),
+  );
+});
+
+describe("the tarball", () => {
+  test("has what is exported, the words about it, and the licences", () => {
+    const listed = tarball.paths.filter((path) => !/^dist\/\w+-[\w-]{8}(\.d)?\.[jt]s$/.test(path));
+    expect(listed).toEqual([
+      "LICENSE-APACHE",
+      "LICENSE-MIT",
+      "README.md",
+      "dist/LICENSE-jose.md",
+      "dist/eventsource.d.ts",
+      "dist/eventsource.js",
+      "dist/index.d.ts",
+      "dist/index.js",
+      "dist/react.d.ts",
+      "dist/react.js",
+      "dist/server.d.ts",
+      "dist/server.js",
+      "package.json",
+    ]);
+  });
+
+  test.each(["LICENSE-APACHE", "LICENSE-MIT"])("has the project's own %s", async (name) => {
+    const [ours, theirs] = [join(folder, name), join(folder, "../..", name)];
+    expect(await readFile(ours, "utf8")).toBe(await readFile(theirs, "utf8"));
+  });
+
+  test("has the notice of jose, whose code it contains", async () => {
+    const notice = await readFile(join(folder, "dist/LICENSE-jose.md"), "utf8");
+    expect(notice).toContain("Filip Skokan");
+    expect(notice).toContain("Permission is hereby granted");
+  });
 });
 
 describe("the size", () => {
@@ -113,10 +199,10 @@ test("has types that a strict application can use, under both ways of resolving 
   }
 });
 
-test("names a file for every entry", async () => {
+test("names a file for every entry", () => {
   for (const entry of Object.values(manifest.exports)) {
     for (const path of typeof entry === "string" ? [entry] : [entry.types, entry.default]) {
-      expect((await readFile(join(folder, path))).length, path).toBeGreaterThan(0);
+      expect(tarball.paths).toContain(path.slice("./".length));
     }
   }
 });

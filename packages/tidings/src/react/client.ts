@@ -3,9 +3,11 @@
 
 import { useEffect, useInsertionEffect, useMemo, useRef, useSyncExternalStore } from "react";
 import { createTidings } from "../client.ts";
-import type { State, Tidings, TidingsEvent, TidingsOptions } from "../types.ts";
+import type { EventMap, State, Tidings, TidingsEvent, TidingsOptions } from "../types.ts";
 
-export interface ClientOptions extends Omit<TidingsOptions, "signal"> {
+/** The client's options, and whether to connect at all. */
+export interface ClientOptions<Events extends EventMap = EventMap>
+  extends Omit<TidingsOptions<Events>, "signal"> {
   /** Connects only while this is true; true unless given. */
   enabled?: boolean;
 }
@@ -76,7 +78,7 @@ export function useClient(
   ]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the key stands for the options that matter.
   const client = useMemo(() => {
-    const { token, fetch, onGap, onHandlerError, ...rest } = options;
+    const { token, fetch, validate, onGap, onHandlerError, ...rest } = options;
     const given = (name: "onGap" | "onHandlerError", value: never) =>
       (newest.current.options[name] as ((value: never) => unknown) | undefined)?.(value);
     return createTidings({
@@ -84,6 +86,9 @@ export function useClient(
       ...(token === undefined ? {} : { token: () => tokenOf(newest.current.options) }),
       ...(fetch
         ? { fetch: (input, init) => (newest.current.options.fetch ?? fetch)(input, init) }
+        : {}),
+      ...(validate
+        ? { validate: (event) => (newest.current.options.validate ?? validate)(event) }
         : {}),
       ...(onHandlerError
         ? { onHandlerError: (error) => void given("onHandlerError", error as never) }

@@ -11,14 +11,18 @@ import {
   useEffect,
   useState,
 } from "react";
-import type { EventHandler, Failure, State, Tidings, TidingsEvent } from "../types.ts";
+import type { EventHandler, EventMap, Failure, State, Tidings, TidingsEvent } from "../types.ts";
 import { type ClientOptions, useClient, useClientState, useNewest } from "./client.ts";
 
 export type { ClientOptions } from "./client.ts";
 
-/** Handlers by event type. They may be written inline. */
 // biome-ignore lint/suspicious/noExplicitAny: each handler names the data of its own type.
-export type EventHandlers = Record<string, EventHandler<any>>;
+type AnyEvents = Record<string, any>;
+
+/** Handlers by event type. They may be written inline. With `validate` their types are those of its schemas. */
+export type EventHandlers<Events extends EventMap = AnyEvents> = {
+  readonly [Type in keyof Events]?: EventHandler<Events[Type]>;
+};
 
 /** What every hook with a connection of its own returns. */
 export interface ConnectionResult {
@@ -36,19 +40,25 @@ export interface ConnectionResult {
   close(): void;
 }
 
-export interface UseSSEOptions
-  extends Omit<ClientOptions, "sseEndpoint" | "transports" | "pollingEndpoint"> {
+/** What `useSSE` takes: the client's options, with one address. */
+export interface UseSSEOptions<Events extends EventMap = AnyEvents>
+  extends Omit<ClientOptions<Events>, "sseEndpoint" | "transports" | "pollingEndpoint"> {
   /** The stream's address, unless `url` names the server. */
   endpoint?: string | URL;
-  eventHandlers?: EventHandlers;
+  eventHandlers?: EventHandlers<NoInfer<Events>>;
 }
 
 /** A live stream, without a fallback. */
-export function useSSE({ endpoint, eventHandlers, ...options }: UseSSEOptions): ConnectionResult {
+export function useSSE<Events extends EventMap = AnyEvents>({
+  endpoint,
+  eventHandlers,
+  ...options
+}: UseSSEOptions<Events>): ConnectionResult {
   const address = endpoint === undefined ? {} : { sseEndpoint: endpoint };
   return useConnection({ ...options, ...address, transports: ["sse"] }, byType(eventHandlers));
 }
 
+/** What `usePollingFallback` takes: the client's options, with one address. */
 export interface UsePollingFallbackOptions
   extends Omit<ClientOptions, "pollingEndpoint" | "transports" | "sseEndpoint"> {
   /** The polling address, unless `url` names the server. */
@@ -74,10 +84,13 @@ export function usePollingFallback(
   return { ...result, isPolling };
 }
 
-export interface UseRealTimeUpdatesOptions extends ClientOptions {
-  eventHandlers?: EventHandlers;
+/** What `useRealTimeUpdates` takes: the client's options, and handlers. */
+export interface UseRealTimeUpdatesOptions<Events extends EventMap = AnyEvents>
+  extends ClientOptions<Events> {
+  eventHandlers?: EventHandlers<NoInfer<Events>>;
 }
 
+/** What `useRealTimeUpdates` returns. */
 export interface RealTimeUpdates extends ConnectionResult {
   /** The first answer is still awaited. */
   readonly isLoading: boolean;
@@ -85,10 +98,10 @@ export interface RealTimeUpdates extends ConnectionResult {
 }
 
 /** A live stream, with polls where it cannot get through, on one cursor. */
-export function useRealTimeUpdates({
+export function useRealTimeUpdates<Events extends EventMap = AnyEvents>({
   eventHandlers,
   ...options
-}: UseRealTimeUpdatesOptions): RealTimeUpdates {
+}: UseRealTimeUpdatesOptions<Events>): RealTimeUpdates {
   const result = useConnection(options, byType(eventHandlers));
   const { status, error } = result;
   const updateMethod = status === "open" ? "sse" : status === "polling" ? "polling" : null;
