@@ -67,14 +67,12 @@ const openChannel: ChannelSource = (name, heard) => {
  */
 export function nameOf(host: Host): string {
   const base = globalThis.document?.baseURI;
-  const whole = (endpoint: string | undefined) =>
-    endpoint === undefined ? null : base ? new URL(endpoint, base).href : endpoint;
   const { user, topics, types, headers, credentials, transports, rewind = null } = host;
   return `tidings:${JSON.stringify([
     VERSION,
     user,
-    whole(host.sseEndpoint),
-    whole(host.pollingEndpoint),
+    addressOf(host.sseEndpoint, base),
+    addressOf(host.pollingEndpoint, base),
     [...topics].sort(),
     [...types].sort(),
     Object.entries(headers).sort(),
@@ -82,4 +80,13 @@ export function nameOf(host: Host): string {
     transports,
     rewind,
   ])}`;
+}
+
+/** In full, since the same words mean another address on another page. */
+function addressOf(endpoint = "", base: string | undefined): string {
+  try {
+    return new URL(endpoint, base).href;
+  } catch {
+    return endpoint;
+  }
 }

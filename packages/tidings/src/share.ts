@@ -65,10 +65,16 @@ export function createSharedConnection(host: Host): Connection {
     const lost = (error: unknown) => {
       if (mine.signal.aborted) return;
       if (Object(error).name === "AbortError") follow();
-      // There are no locks here after all.
-      else void lead(mine);
+      else alone(mine);
     };
     locks.request(name, steal ? { steal } : { signal: mine.signal }, () => lead(mine)).catch(lost);
+  }
+
+  /** There are no locks here after all, so nobody else may be heard or hear us. */
+  function alone(mine: AbortController): void {
+    channel?.close();
+    channel = { post: () => undefined, close: () => undefined };
+    void lead(mine);
   }
 
   /** Leads until the returned promise is settled. */
