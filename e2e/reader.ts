@@ -30,20 +30,21 @@ export function saidBy<T>(received: Received[], type: string): T[] {
   return received.filter((event) => event.type === type).map(({ data }) => JSON.parse(data) as T);
 }
 
+export const CHROMIUM = process.env.TIDINGS_CHROMIUM ?? "/usr/bin/chromium";
+
+export const CHROMIUM_ARGUMENTS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
 /** Starts the browser. The caller closes it. */
 export function launchChromium(): Promise<Browser> {
-  return chromium.launch({
-    executablePath: process.env.TIDINGS_CHROMIUM ?? "/usr/bin/chromium",
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-  });
+  return chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_ARGUMENTS });
 }
 
 /** A site of its own with one empty page, so that what the browser reads, it reads across origins. */

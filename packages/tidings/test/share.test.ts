@@ -323,7 +323,7 @@ describe("tabs that share", () => {
 });
 
 /** So many random schedules, each from its own seed; `TIDINGS_SHARE_SEED` replays one. */
-const SCHEDULES = 25;
+const SCHEDULES = Number(process.env.N ?? 25);
 const STEPS = 60;
 
 describe("in random schedules, every tab sees each event once and in order", () => {

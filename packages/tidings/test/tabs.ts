@@ -79,6 +79,7 @@ export function createBrowser(world: World, random: () => number, delayMsMax = 5
           run(() => void (target === "window" ? page : document).dispatchEvent(new Event(type))),
         crash() {
           alive = false;
+          waiting.length = 0;
           for (const cleanUp of cleanUps) cleanUp();
         },
       };
