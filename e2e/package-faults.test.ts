@@ -5,7 +5,7 @@ import type { Browser } from "playwright-core";
 import type { TidingsOptions } from "tidings";
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from "vitest";
 import { randomFrom, startHostileProxy } from "../packages/tidings/test/hostile-proxy.ts";
-import type { Manner } from "./package-page.tsx";
+import type { Manner } from "./package-page.ts";
 import { launchChromium, type Site, startSite } from "./reader.ts";
 import { startServer } from "./server.ts";
 import { tokenFor } from "./token.ts";

@@ -8,7 +8,7 @@ import { buildPackage } from "../packages/tidings/test/build.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
-    /** The page of `package-page.tsx`, with its script in it. */
+    /** The page of `package-page.ts`, with its script in it. */
     packagePage: string;
   }
 }
@@ -29,7 +29,7 @@ async function bundle(): Promise<string> {
     resolve: { dedupe: ["react", "react-dom"] },
     build: {
       write: false,
-      lib: { entry: "package-page.tsx", formats: ["iife"], name: "page" },
+      lib: { entry: "package-page.ts", formats: ["iife"], name: "page" },
       // "use client" is for servers; here all is on the client.
       rollupOptions: {
         onwarn: (warning, warn) => warning.code === "MODULE_LEVEL_DIRECTIVE" || warn(warning),

@@ -1,7 +1,7 @@
 // The page that the package is tested in: a few clients, or a component with the hook, and what they were told
 // so far. It runs in Chromium and is a small application; what should have been told is the tests' business.
 
-import { useEffect } from "react";
+import { createElement, type ReactNode, useEffect } from "react";
 import { createRoot } from "react-dom/client";
 import { createTidings, type State, type TidingsOptions } from "tidings";
 import { type RealTimeUpdates, useRealTimeUpdates } from "tidings/react";
@@ -17,14 +17,18 @@ export interface Told {
 export type Returned = Pick<
   RealTimeUpdates,
   "status" | "isConnected" | "isLoading" | "error" | "updateMethod"
-> & { lastUpdateMs: number | undefined };
+> & {
+  atMs: number;
+  /** When the next attempt was to be made. */
+  retryAtMs: number | undefined;
+};
 
 /** How a handler treats the client: it returns nothing, or a promise for every tenth event. */
 export type Manner = "prompt" | "busy";
 
 declare global {
   interface Window {
-    page: typeof import("./package-page.tsx");
+    page: typeof import("./package-page.ts");
     /** The application's own way to get a token. */
     getToken(): Promise<string | null>;
   }
@@ -55,6 +59,7 @@ export interface Mounted {
   /** The data of events, and gaps by their reason. */
   seen: unknown[];
   returned: Returned[];
+  lastUpdateMs: number | undefined;
   /** The newest of them as text. */
   last: string;
   reconnect(): void;
@@ -62,15 +67,21 @@ export interface Mounted {
 
 /** Shows a component that uses the hook. */
 export function mount(options: TidingsOptions): Mounted {
-  const mounted: Mounted = { seen: [], returned: [], last: "", reconnect: () => undefined };
+  const mounted: Mounted = {
+    seen: [],
+    returned: [],
+    lastUpdateMs: undefined,
+    last: "",
+    reconnect: () => undefined,
+  };
   const root = document.createElement("div");
   document.body.append(root);
-  createRoot(root).render(<Orders options={options} mounted={mounted} />);
+  createRoot(root).render(createElement(Orders, { options, mounted }));
   return mounted;
 }
 
-function Orders({ options, mounted }: { options: TidingsOptions; mounted: Mounted }) {
-  const { status, isConnected, isLoading, error, updateMethod, lastUpdate, reconnect } =
+function Orders({ options, mounted }: { options: TidingsOptions; mounted: Mounted }): ReactNode {
+  const { status, isConnected, isLoading, error, updateMethod, lastUpdate, state, reconnect } =
     useRealTimeUpdates({
       token: () => window.getToken(),
       ...options,
@@ -79,10 +90,15 @@ function Orders({ options, mounted }: { options: TidingsOptions; mounted: Mounte
     });
   useEffect(() => {
     mounted.reconnect = reconnect;
+    mounted.lastUpdateMs = lastUpdate?.getTime();
     const shown = { status, isConnected, isLoading, error, updateMethod };
     if (mounted.last === JSON.stringify(shown)) return;
     mounted.last = JSON.stringify(shown);
-    mounted.returned.push({ ...shown, lastUpdateMs: lastUpdate?.getTime() });
+    mounted.returned.push({
+      ...shown,
+      atMs: Date.now(),
+      retryAtMs: state.status === "retrying" ? state.retryAt : undefined,
+    });
   });
-  return <p>{status}</p>;
+  return status;
 }
