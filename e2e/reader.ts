@@ -46,10 +46,15 @@ export function launchChromium(): Promise<Browser> {
   });
 }
 
-/** A site of its own with one empty page, so that what the browser reads, it reads across origins. */
-export async function startSite(): Promise<{ origin: string; close(): void }> {
+export interface Site {
+  origin: string;
+  close(): void;
+}
+
+/** A site of its own with one page, so that what the browser reads, it reads across origins. */
+export async function startSite(html = "<!doctype html><title>A site</title>"): Promise<Site> {
   const site = createServer((_, response) => {
-    response.setHeader("Content-Type", "text/html").end("<!doctype html><title>A site</title>");
+    response.setHeader("Content-Type", "text/html; charset=utf-8").end(html);
   });
   site.listen(0, "127.0.0.1");
   await once(site, "listening");
