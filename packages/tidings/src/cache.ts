@@ -70,7 +70,12 @@ export function createEventCache(options: EventCacheOptions = {}): EventCache {
 }
 
 function load(storage: TextStorage | undefined, key: string): Map<string, Kept[]> {
-  return attempt(() => new Map(JSON.parse(storage?.getItem(key) ?? "[]"))) ?? new Map();
+  const read = () => {
+    const types = JSON.parse(storage?.getItem(key) ?? "[]") as [string, Kept[]][];
+    // Looked through here, so that another shape throws now and not when an event is asked for.
+    return new Map(types.map(([type, kept]) => [type, kept.filter((one) => one[1].type === type)]));
+  };
+  return attempt(read) ?? new Map();
 }
 
 /** A storage may be full, forbidden, or hold what another version wrote: then there is nothing kept. */
