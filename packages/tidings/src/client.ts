@@ -4,6 +4,7 @@
 import { createConnection, type Stage } from "./connection.ts";
 import { createDelivery } from "./delivery.ts";
 import { watchPage } from "./page.ts";
+import { shareLater } from "./share-later.ts";
 import { createTokens } from "./tokens.ts";
 import type {
   Environment,
@@ -67,7 +68,7 @@ export function createTidings<Events extends EventMap = EventMap>(
   const forGaps = new Set<(gap: Gap) => unknown>([(gap) => options.onGap?.(gap)]);
   const delivery = createDelivery(commit);
 
-  const connection = createConnection({
+  const connection = (options.shareTabs ? shareLater : createConnection)({
     transports: ["sse", "long-poll", "poll"],
     types: [],
     headers: {},
@@ -249,7 +250,7 @@ export function createTidings<Events extends EventMap = EventMap>(
     onGap: (handler) => add(forGaps, handler),
     connect,
     reconnect() {
-      connection.stop();
+      connection.stop(true);
       start();
     },
     close,

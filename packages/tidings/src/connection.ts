@@ -27,12 +27,14 @@ export type Stage = State extends infer S ? (S extends State ? Omit<S, "cursor">
 /** What the connection needs to know, and whom it tells. */
 export interface Host
   extends Omit<Requesting, "ask">,
-    Pick<TidingsOptions, "rewind">,
+    Pick<TidingsOptions, "rewind" | "user">,
     Required<Pick<TidingsOptions, "transports" | "topics" | "types" | "plain">> {
   sseEndpoint: string | undefined;
   pollingEndpoint: string | undefined;
   /** The cursor to begin with. */
   cursor: string | undefined;
+  /** Without a cursor: what was published since then is owed. The first start, unless it is given. */
+  startedAt?: number | undefined;
   /** A new event, in order; `cursor` is the place after it. */
   event(event: TidingsEvent, cursor: string | undefined): void;
   gap(gap: Gap, cursor: string | undefined): void;
@@ -47,8 +49,8 @@ export interface Host
 
 export interface Connection {
   start(): void;
-  /** Drops everything; the place stays. */
-  stop(): void;
+  /** Drops everything; the place stays. `anew` when `start` follows at once, for a fresh connection. */
+  stop(anew?: boolean): void;
   /** Something may have changed while nobody looked; `sure` when an old connection is most likely dead. */
   wake(sure: boolean): void;
 }
@@ -410,7 +412,7 @@ export function createConnection(host: Host): Connection {
       running = true;
       failures = notBefore = 0;
       error = undefined;
-      startedAt ||= env.now();
+      startedAt ||= host.startedAt || env.now();
       if (wantsStream) openStream();
       else if (canPoll) startPolling();
       tell();

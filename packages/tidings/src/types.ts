@@ -89,7 +89,26 @@ export interface Environment {
   random(): number;
   /** Where a page is shown and hidden; nothing where there is none. */
   page: PageSource | undefined;
+  /** Where tabs agree who connects for all: `navigator.locks`, unless given. */
+  locks?: LockSource | undefined;
+  /** Where tabs speak to each other: a `BroadcastChannel`, unless given. */
+  channel?: ChannelSource | undefined;
 }
+
+/** The part of `navigator.locks` that is used. */
+export interface LockSource {
+  request(
+    name: string,
+    options: { signal?: AbortSignal; steal?: boolean },
+    held: () => Promise<void> | undefined,
+  ): Promise<unknown>;
+}
+
+/** Opens the channel of that name; `heard` is called with what others post to it. */
+export type ChannelSource = (
+  name: string,
+  heard: (message: unknown) => void,
+) => { post(message: unknown): void; close(): void };
 
 /** The part of `window` that is listened to. */
 export interface PageSource extends Pick<EventTarget, "addEventListener" | "removeEventListener"> {
@@ -165,6 +184,11 @@ export interface TidingsOptions<Events extends EventMap = EventMap> {
   plain?: boolean;
   /** Whose events these are. With it the cursor is kept over a reload of the page. */
   user?: string;
+  /**
+   * One connection for all tabs of the origin that ask for the same as the same `user`, which must be given.
+   * Where the browser lacks Web Locks or `BroadcastChannel`, and with `plain`, each tab has its own.
+   */
+  shareTabs?: boolean;
   /** Where the cursor is kept: `sessionStorage` where there is one. */
   storage?: TextStorage;
   /** Remembers recent events for whoever asks later. */

@@ -60,7 +60,7 @@ export function useClient(
   const newest = useNewest({ options, onEvent });
   const { url, sseEndpoint, pollingEndpoint, topics, types, rewind, transports, plain, user } =
     options;
-  const { credentials, headers, pauseWhenHidden, timing } = options;
+  const { credentials, headers, pauseWhenHidden, shareTabs, timing } = options;
   const addresses = [url, sseEndpoint, pollingEndpoint].map((address) => address?.toString());
   const key = JSON.stringify([
     addresses,
@@ -73,6 +73,7 @@ export function useClient(
     credentials,
     headers,
     pauseWhenHidden,
+    shareTabs,
     timing,
   ]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the key stands for the options that matter.
