@@ -16,12 +16,15 @@ const START_MS_MAX = 30_000;
 const NEXT_FOLDER = new URL("../examples/nextjs-authjs/", import.meta.url);
 const NEXT = createRequire(new URL("package.json", NEXT_FOLDER)).resolve("next/dist/bin/next");
 const ANY_BACKEND_FOLDER = new URL("../examples/any-backend/", import.meta.url);
+const PLAIN_FOLDER = new URL("../examples/plain/", import.meta.url);
 
 /** An application, and the Tidings beside it. */
 export interface Example {
   readonly name: string;
   readonly url: string;
   readonly tidings: Server;
+  /** Starts Tidings anew after it has ended: the same port and settings, and an empty log. */
+  startAgain(): Promise<Server>;
 }
 
 /** How Tidings learns whose a session is: it decrypts the cookie, or it asks the application. */
@@ -58,6 +61,16 @@ export function startAnyBackend(): Promise<Example> {
   }));
 }
 
+/** Starts the page without a build step. */
+export function startPlain(): Promise<Example> {
+  return start("plain", (url) => ({
+    folder: PLAIN_FOLDER,
+    parameters: ["server.mjs"],
+    environment: { PORT: new URL(url).port },
+    settings: {},
+  }));
+}
+
 function introspecting(url: string, cookie: string): Record<string, string> {
   return {
     TIDINGS_AUTH__SESSION__INTROSPECT__URL: url,
@@ -78,7 +91,9 @@ async function start(name: string, planFor: (url: string) => Plan): Promise<Exam
   // Cookies belong to a host, whatever the port: both are `localhost` to the browser.
   const url = `http://localhost:${await freePort()}`;
   const { folder, parameters, environment, settings } = planFor(url);
-  const tidings = await startServer({ origins: [url], settings });
+  const startTidings = (port?: number) =>
+    startServer({ origins: [url], settings, ...(port ? { port } : {}) });
+  const tidings = await startTidings();
   const tidingsUrl = `http://localhost:${tidings.port}`;
   const child = run(folder, parameters, {
     TIDINGS_API_KEY: API_KEY,
@@ -92,7 +107,12 @@ async function start(name: string, planFor: (url: string) => Plan): Promise<Exam
     await exited;
   });
   await answering(url, child);
-  return { name, url, tidings: { ...tidings, url: tidingsUrl } };
+  return {
+    name,
+    url,
+    tidings: { ...tidings, url: tidingsUrl },
+    startAgain: () => startTidings(tidings.port),
+  };
 }
 
 interface Child {

@@ -1,10 +1,10 @@
 // What a user of either example goes through, in the browser: sign in, see what comes, sign out in one
 // tab, and have the stream in the other end at once and for good.
 
-import { fileURLToPath } from "node:url";
 import type { Browser, BrowserContext, Page, Request } from "playwright-core";
 import { expect, onTestFinished } from "vitest";
 import type { Example } from "./examples.ts";
+import { takePictures } from "./pictures.ts";
 
 /** A reconnect takes up to 4 seconds, and the machine may be busy. */
 const eventually = { timeout: 20_000, interval: 20 };
@@ -20,7 +20,7 @@ export async function signInStreamSignOut(browser: Browser, example: Example, co
   const streams = streamRequestsOf(context);
   await tab.goto(example.url);
   await tab.getByRole("button", { name: "Sign in" }).waitFor();
-  await takePictures(tab, example, "sign-in");
+  await takePictures(tab, `${example.name}-sign-in`);
   await signIn(tab, "ada", "wrong");
   await expect.poll(() => tab.getByText("do not match").isVisible(), eventually).toBe(true);
   expect(streams).toEqual([]);
@@ -48,7 +48,7 @@ export async function signInStreamSignOut(browser: Browser, example: Example, co
   await other.goto(example.url);
   await connected(other);
   await sees(other, ["For Ada", "<b>Shipped</b>"]);
-  await takePictures(other, example, "live");
+  await takePictures(other, `${example.name}-live`);
   const watched = await watch(other, example.tidings.url);
 
   await tab.bringToFront();
@@ -61,7 +61,7 @@ export async function signInStreamSignOut(browser: Browser, example: Example, co
   expect(closedMs).toBeLessThan(CLOSED_MS_MAX);
   expect(said).toMatchObject({ reason: "revoked" });
   await expect.poll(() => stateOf(other), eventually).toBe("signed out");
-  await takePictures(other, example, "signed-out");
+  await takePictures(other, `${example.name}-signed-out`);
 
   // The watching EventSource comes back by itself, is refused, and by the standard that is its end.
   await expect.poll(() => watched().then(({ readyState }) => readyState), eventually).toBe(2);
@@ -152,20 +152,4 @@ function streamRequestsOf(context: BrowserContext): Request[] {
     if (new URL(request.url()).pathname === "/api/sse") requests.push(request);
   });
   return requests;
-}
-
-/** Leaves pictures to look at, and checks that nothing sticks out of a narrow window. */
-async function takePictures(tab: Page, { name }: Example, what: string): Promise<void> {
-  const folder = fileURLToPath(new URL("screenshots", import.meta.url));
-  for (const colorScheme of ["light", "dark"] as const) {
-    for (const width of [380, 1280]) {
-      await tab.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-      await tab.setViewportSize({ width, height: 800 });
-      const overflow = await tab.evaluate(
-        () => document.documentElement.scrollWidth - window.innerWidth,
-      );
-      expect(overflow, `${what} at ${width} pixels`).toBeLessThanOrEqual(0);
-      await tab.screenshot({ path: `${folder}/${name}-${what}-${width}-${colorScheme}.png` });
-    }
-  }
 }

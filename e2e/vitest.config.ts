@@ -5,6 +5,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["*.test.ts"],
+    globalSetup: "build-package.ts",
     testTimeout: 60_000,
     hookTimeout: 30_000,
     maxWorkers: 4,

@@ -4,8 +4,9 @@
 //   node examples/run.mjs nextjs-authjs                Tidings decrypts the session cookie itself
 //   node examples/run.mjs nextjs-authjs --introspect   Tidings asks the application
 //   node examples/run.mjs any-backend
+//   node examples/run.mjs plain
 
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -24,7 +25,7 @@ const introspect = (path, cookie) => ({
   TIDINGS_AUTH__SESSION__INTROSPECT__COOKIES: cookie,
 });
 
-/** By example: what to run, what it must be told, and how Tidings learns whose a session is. */
+/** By example: what to run, what it must be told, how Tidings learns whose a session is, and how to begin. */
 const examples = {
   "nextjs-authjs": {
     command: () => {
@@ -41,12 +42,24 @@ const examples = {
     environment: {},
     sessions: introspect("/tidings/session", "sid"),
   },
+  plain: {
+    command: () => ["server.mjs"],
+    usesPackage: true,
+    environment: {},
+    sessions: {},
+    begin: "in two windows",
+  },
 };
 
 const chosen = Object.hasOwn(examples, example ?? "") ? examples[example] : undefined;
 if (!chosen) {
   process.stderr.write(`usage: node run.mjs ${Object.keys(examples).join("|")} [--introspect]\n`);
   process.exit(2);
+}
+
+if (chosen.usesPackage) {
+  const { status } = spawnSync(process.execPath, [here("build-package.mjs")], { stdio: "inherit" });
+  if (status !== 0) process.exit(1);
 }
 
 const built = ["release", "debug"].map((kind) => here(`../target/${kind}/tidings`));
@@ -62,9 +75,8 @@ start(process.execPath, chosen.command(), here(example), {
   TIDINGS_URL,
   ...chosen.environment,
 });
-process.stdout.write(
-  `\n${example}: open ${APP_URL} and sign in as ada or grace. Ctrl-C ends it.\n\n`,
-);
+const begin = chosen.begin ?? "and sign in as ada or grace";
+process.stdout.write(`\n${example}: open ${APP_URL} ${begin}. Ctrl-C ends it.\n\n`);
 
 // Ctrl-C reaches all three; this one waits for the others.
 process.on("SIGINT", () => {});
