@@ -10,10 +10,11 @@ import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 import { API_KEY, type Server, startServer } from "./server.ts";
+import { TOKEN_SECRET } from "./token.ts";
 
 const START_MS_MAX = 30_000;
 
-const NEXT_FOLDER = new URL("../examples/nextjs-authjs/", import.meta.url);
+const NEXT_FOLDER = new URL("../examples/nextjs/", import.meta.url);
 const NEXT = createRequire(new URL("package.json", NEXT_FOLDER)).resolve("next/dist/bin/next");
 const ANY_BACKEND_FOLDER = new URL("../examples/any-backend/", import.meta.url);
 const PLAIN_FOLDER = new URL("../examples/plain/", import.meta.url);
@@ -22,6 +23,8 @@ const PLAIN_FOLDER = new URL("../examples/plain/", import.meta.url);
 export interface Example {
   readonly name: string;
   readonly url: string;
+  /** The path of the page whose stream the session cookie opens. */
+  readonly cookiePage: string;
   readonly tidings: Server;
   /** Starts Tidings anew after it has ended: the same port and settings, and an empty log. */
   startAgain(): Promise<Server>;
@@ -42,8 +45,9 @@ export function startNextjs(way: Way): Promise<Example> {
   const secret = randomBytes(32).toString("base64");
   return start(`nextjs-${way}`, (url) => ({
     folder: NEXT_FOLDER,
+    cookiePage: "/session",
     parameters: [NEXT, "start", "--hostname", "localhost", "--port", new URL(url).port],
-    environment: { AUTH_SECRET: secret, AUTH_URL: url },
+    environment: { AUTH_SECRET: secret, AUTH_URL: url, TIDINGS_TOKEN_SECRET: TOKEN_SECRET },
     settings:
       way === "authjs"
         ? { TIDINGS_AUTH__SESSION__AUTHJS__SECRETS: secret }
@@ -80,6 +84,7 @@ function introspecting(url: string, cookie: string): Record<string, string> {
 
 interface Plan {
   folder: URL;
+  cookiePage?: string;
   /** What Node runs. */
   parameters: string[];
   environment: Record<string, string>;
@@ -90,7 +95,7 @@ interface Plan {
 async function start(name: string, planFor: (url: string) => Plan): Promise<Example> {
   // Cookies belong to a host, whatever the port: both are `localhost` to the browser.
   const url = `http://localhost:${await freePort()}`;
-  const { folder, parameters, environment, settings } = planFor(url);
+  const { folder, cookiePage = "/", parameters, environment, settings } = planFor(url);
   const startTidings = (port?: number) =>
     startServer({ origins: [url], settings, ...(port ? { port } : {}) });
   const tidings = await startTidings();
@@ -110,6 +115,7 @@ async function start(name: string, planFor: (url: string) => Plan): Promise<Exam
   return {
     name,
     url,
+    cookiePage,
     tidings: { ...tidings, url: tidingsUrl },
     startAgain: () => startTidings(tidings.port),
   };

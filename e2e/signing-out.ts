@@ -14,18 +14,19 @@ const CLOSED_MS_MAX = 1_000;
 
 /** Carries one example through it all. */
 export async function signInStreamSignOut(browser: Browser, example: Example, cookie: string) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+  const page = new URL(example.cookiePage, example.url).href;
+  const context = await browser.newContext({ viewport: { width: 1200, height: 800 } });
   onTestFinished(() => context.close());
   const tab = await context.newPage();
   const streams = streamRequestsOf(context);
-  await tab.goto(example.url);
+  await tab.goto(page);
   await tab.getByRole("button", { name: "Sign in" }).waitFor();
   await takePictures(tab, `${example.name}-sign-in`);
   await signIn(tab, "ada", "wrong");
   await expect.poll(() => tab.getByText("do not match").isVisible(), eventually).toBe(true);
   expect(streams).toEqual([]);
 
-  await signIn(tab, "ada", "ada");
+  await signInAt(tab, page);
   await connected(tab);
   // The cookie alone opens it: no script can read that cookie, and the URL has no credential.
   const headers = (await streams.at(-1)?.allHeaders()) ?? {};
@@ -45,7 +46,7 @@ export async function signInStreamSignOut(browser: Browser, example: Example, co
   await sees(tab, ["For Ada", "<b>Shipped</b>"]);
 
   const other = await context.newPage();
-  await other.goto(example.url);
+  await other.goto(page);
   await connected(other);
   await sees(other, ["For Ada", "<b>Shipped</b>"]);
   await takePictures(other, `${example.name}-live`);
@@ -72,12 +73,20 @@ export async function signInStreamSignOut(browser: Browser, example: Example, co
   await other.getByLabel("Password").waitFor();
 
   // It was that session that ended, not the user.
-  await signIn(tab, "ada", "ada");
+  await signInAt(tab, page);
   await connected(tab);
   await sees(tab, ["For Ada", "<b>Shipped</b>"]);
 }
 
-async function signIn(tab: Page, user: string, password: string): Promise<void> {
+/** Signs Ada in, and goes to the page, which need not be where one is led. */
+async function signInAt(tab: Page, page: string): Promise<void> {
+  await signIn(tab, "ada", "ada");
+  await tab.getByRole("button", { name: "Sign out" }).waitFor();
+  await tab.goto(page);
+}
+
+/** Fills in the form that both examples have. */
+export async function signIn(tab: Page, user: string, password: string): Promise<void> {
   await tab.getByLabel("Name").fill(user);
   await tab.getByLabel("Password").fill(password);
   await tab.getByRole("button", { name: "Sign in" }).click();

@@ -1,8 +1,8 @@
 // Runs an example beside Tidings: makes up the secrets that both need, starts both, and ends both when
 // one of them ends. For trying things out; nothing here is how one deploys.
 //
-//   node examples/run.mjs nextjs-authjs                Tidings decrypts the session cookie itself
-//   node examples/run.mjs nextjs-authjs --introspect   Tidings asks the application
+//   node examples/run.mjs nextjs                Tidings decrypts the session cookie itself
+//   node examples/run.mjs nextjs --introspect   Tidings asks the application
 //   node examples/run.mjs any-backend
 //   node examples/run.mjs plain
 
@@ -18,6 +18,7 @@ const TIDINGS_URL = "http://localhost:4000";
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const [example, ...flags] = process.argv.slice(2);
 const authSecret = randomBytes(32).toString("base64");
+const tokenSecret = randomBytes(32).toString("base64");
 const apiKey = `tk_${randomBytes(32).toString("hex")}`;
 
 const introspect = (path, cookie) => ({
@@ -27,12 +28,18 @@ const introspect = (path, cookie) => ({
 
 /** By example: what to run, what it must be told, how Tidings learns whose a session is, and how to begin. */
 const examples = {
-  "nextjs-authjs": {
+  nextjs: {
     command: () => {
-      const next = createRequire(here("nextjs-authjs/package.json")).resolve("next/dist/bin/next");
+      const next = createRequire(here("nextjs/package.json")).resolve("next/dist/bin/next");
       return [next, "dev"];
     },
-    environment: { AUTH_SECRET: authSecret, AUTH_URL: APP_URL, NEXT_TELEMETRY_DISABLED: "1" },
+    usesPackage: true,
+    environment: {
+      AUTH_SECRET: authSecret,
+      AUTH_URL: APP_URL,
+      NEXT_TELEMETRY_DISABLED: "1",
+      TIDINGS_TOKEN_SECRET: tokenSecret,
+    },
     sessions: flags.includes("--introspect")
       ? introspect("/api/tidings/session", "authjs.session-token")
       : { TIDINGS_AUTH__SESSION__AUTHJS__SECRETS: authSecret },
@@ -67,6 +74,7 @@ const tidings = process.env.TIDINGS_BIN ?? built.find(existsSync) ?? "tidings";
 
 start(tidings, ["serve", "--dev"], here("."), {
   TIDINGS_API_KEY: apiKey,
+  TIDINGS_TOKEN_SECRET: tokenSecret,
   TIDINGS_CORS__ORIGINS: APP_URL,
   ...chosen.sessions,
 });
