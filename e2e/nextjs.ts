@@ -72,7 +72,7 @@ export async function notifyAndRecover(browser: Browser, example: Example): Prom
 
   await example.tidings.kill();
   for (const { tab } of [ada, grace]) await says(tab, /^Retrying in \d+ s$/);
-  await send(ada.tab, "While it was away", "Grace", /^Kept, but Tidings is out of reach/);
+  await send(ada.tab, "While it was away", "Grace", /^Kept, but not live/);
   await takePictures(ada.tab, "nextjs-away");
   await example.startAgain();
   for (const { tab } of [ada, grace]) await says(tab, "Live");

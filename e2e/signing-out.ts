@@ -93,7 +93,7 @@ export async function signIn(tab: Page, user: string, password: string): Promise
 }
 
 function stateOf(tab: Page): Promise<string | null> {
-  return tab.locator("#state").textContent({ timeout: eventually.timeout });
+  return tab.locator("#state").getAttribute("data-state", { timeout: eventually.timeout });
 }
 
 async function connected(tab: Page): Promise<void> {

@@ -56,6 +56,6 @@ export async function notifyAction(_before: Outcome, form: FormData): Promise<Ou
   } catch (error) {
     // The cause may name addresses of the inside, so it goes to the log and not to the browser.
     process.stderr.write(`cannot publish: ${error}\n`);
-    return { error: "Kept, but Tidings is out of reach: it is not live." };
+    return { error: "Kept, but not live: Tidings is away." };
   }
 }

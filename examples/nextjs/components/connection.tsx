@@ -3,7 +3,7 @@
 // How a page is connected, for its reader: a word beside the title, and a sentence. Knows the states of the
 // package's client and no particular page.
 
-import { useEffect, useState } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 import type { State } from "tidings";
 import { describe } from "@/lib/describe";
 
@@ -21,14 +21,24 @@ function useNow(counts: boolean): number {
   return now;
 }
 
-export function Heading({ title, state }: { title: string; state: State }) {
+interface HeadingProps {
+  title: string;
+  state: State;
+  /** What the page shows, in a sentence. */
+  children: ReactNode;
+}
+
+export function Heading({ title, state, children }: HeadingProps) {
   const now = useNow(state.status === "retrying");
   return (
-    <div className="heading">
-      <h1>{title}</h1>
-      <output id="state" data-state={state.status}>
-        {describe(state, now).words}
-      </output>
+    <div>
+      <div className="heading">
+        <h1>{title}</h1>
+        <output id="state" data-state={state.status}>
+          {describe(state, now).words}
+        </output>
+      </div>
+      <p className="lead">{children}</p>
     </div>
   );
 }

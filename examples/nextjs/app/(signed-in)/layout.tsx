@@ -8,13 +8,12 @@ export default async function Layout({ children }: { children: ReactNode }) {
   return (
     <>
       <header>
-        <div>
-          <Navigation />
-          <form action={signOutAction}>
-            <span className="quiet">{user.name}</span>
-            <button type="submit">Sign out</button>
-          </form>
-        </div>
+        <strong>Tidings with Next.js</strong>
+        <form action={signOutAction}>
+          <span className="quiet">{user.name}</span>
+          <button type="submit">Sign out</button>
+        </form>
+        <Navigation />
       </header>
       <main>{children}</main>
     </>

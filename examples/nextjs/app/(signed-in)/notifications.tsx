@@ -50,7 +50,9 @@ function Notifications({ userId, users, stored, gapAt }: NotificationsProps) {
   const notifications = merged(arrived, stored);
   return (
     <>
-      <Heading title="Notifications" state={state} />
+      <Heading title="Notifications" state={state}>
+        One provider, one connection, and hooks below it. A token of the application opens it.
+      </Heading>
       <div className="columns">
         <Send users={users} userId={userId} />
         <section className="card list">

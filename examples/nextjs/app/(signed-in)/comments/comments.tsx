@@ -34,7 +34,9 @@ export function Comments({ tidingsUrl, userId, stored }: Props) {
   const comments = merged(arrived, stored);
   return (
     <>
-      <Heading title="Comments" state={state} />
+      <Heading title="Comments" state={state}>
+        A topic that the token grants, by one hook. Tidings counts how often each user writes.
+      </Heading>
       <div className="columns">
         <Write onWritten={add} />
         <section className="card list">

@@ -26,7 +26,9 @@ export function Polling({ tidingsUrl, userId }: { tidingsUrl: string; userId: st
   });
   return (
     <>
-      <Heading title="Polling" state={state} />
+      <Heading title="Polling" state={state}>
+        What the stream would bring, by plain requests: for networks where no stream lives.
+      </Heading>
       <div className="columns">
         <section className="card">
           <h2>Connection</h2>

@@ -11,6 +11,13 @@ import { openStream, type StreamState } from "./stream";
 
 const SHOWN_MAX = 50;
 
+const WORDS: Record<StreamState, string> = {
+  connecting: "Connecting",
+  connected: "Live",
+  reconnecting: "Reconnecting",
+  "signed out": "Signed out",
+};
+
 export function ByCookie({ tidingsUrl, userId }: { tidingsUrl: string; userId: string }) {
   const [state, setState] = useState<StreamState>("connecting");
   const [notifications, setNotifications] = useState<Notification[]>([]);
@@ -29,11 +36,16 @@ export function ByCookie({ tidingsUrl, userId }: { tidingsUrl: string; userId: s
 
   return (
     <>
-      <div className="heading">
-        <h1>Session cookie</h1>
-        <output id="state" data-state={state}>
-          {state}
-        </output>
+      <div>
+        <div className="heading">
+          <h1>Session cookie</h1>
+          <output id="state" data-state={state}>
+            {WORDS[state]}
+          </output>
+        </div>
+        <p className="lead">
+          No package and no token: the browser’s own EventSource, and a cookie.
+        </p>
       </div>
       <div className="columns">
         <form action={notify} className="card">
@@ -51,7 +63,7 @@ export function ByCookie({ tidingsUrl, userId }: { tidingsUrl: string; userId: s
         </form>
         <section className="card list">
           <div className="heading">
-            <h2>Live</h2>
+            <h2>Yours</h2>
             <span className="quiet">newest first</span>
           </div>
           <ol id="notifications" aria-live="polite">
