@@ -1,13 +1,14 @@
-// The examples as their users meet them, in Chromium: their own cookies, made by their own packages, open
-// the stream, and signing out ends it.
+// The examples with users as those meet them, in Chromium: their own cookies, made by their own packages, open
+// the stream, and signing out ends it. And what the pages show that use the npm package.
 
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, test } from "vitest";
 import { buildNextjs, startAnyBackend, startNextjs } from "./examples.ts";
+import { commentAndPoll, notifyAndRecover } from "./nextjs.ts";
 import { launchChromium } from "./reader.ts";
 import { signInStreamSignOut } from "./signing-out.ts";
 
-/** `next build` takes 6 seconds on two idle cores. */
+/** `next build` takes half a minute on two cores, a good part of it to check types. */
 const BUILD_MS_MAX = 180_000;
 
 let browser: Browser;
@@ -30,4 +31,12 @@ test.each(["authjs", "introspect"] as const)(
 
 test("any backend: a session opens the stream, signing out ends it", async () => {
   await signInStreamSignOut(browser, await startAnyBackend(), "sid");
+});
+
+test("Next.js by tokens: two users are notified live, also of what was sent while Tidings was away", async () => {
+  await notifyAndRecover(browser, await startNextjs("authjs"));
+});
+
+test("Next.js by tokens: comments are limited, and polls bring what streams do", async () => {
+  await commentAndPoll(browser, await startNextjs("introspect"));
 });

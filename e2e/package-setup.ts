@@ -1,10 +1,9 @@
-// Builds the package once for all tests that run it in Chromium, and bundles their page as an application's
-// bundler would: from what is published, not from its sources.
+// Bundles the page of the tests that run the package in Chromium, as an application's bundler would: from what is
+// published, not from its sources.
 
 import { fileURLToPath } from "node:url";
 import { build } from "vite";
 import type { TestProject } from "vitest/node";
-import { buildPackage } from "../packages/tidings/test/build.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -14,7 +13,6 @@ declare module "vitest" {
 }
 
 export default async function setup(project: TestProject): Promise<void> {
-  await buildPackage();
   project.provide("packagePage", `<!doctype html><script>${await bundle()}</script>`);
 }
 

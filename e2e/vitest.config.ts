@@ -4,6 +4,7 @@ import { defineConfig } from "vitest/config";
 // by side because most of their time is such waiting.
 export default defineConfig({
   test: {
+    globalSetup: ["build-package.ts"],
     testTimeout: 60_000,
     hookTimeout: 30_000,
     maxWorkers: 4,
