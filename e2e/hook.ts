@@ -42,7 +42,7 @@ export interface Hook {
   reconnect(): Promise<void>;
 }
 
-export interface HookOptions extends Omit<TidingsOptions, "token"> {
+export interface HookOptions extends Omit<TidingsOptions, "token" | "validate"> {
   /** Called in the test, for the page. */
   getToken?: () => string | null | Promise<string | null>;
   token?: string;

@@ -27,7 +27,7 @@ const TIMING = {
 };
 
 interface Plan {
-  options?: Partial<TidingsOptions>;
+  options?: Partial<Omit<TidingsOptions, "validate">>;
   manner?: Manner;
   /** Its page is of another origin than the events. */
   across?: boolean;
