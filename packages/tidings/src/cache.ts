@@ -3,6 +3,7 @@
 
 import type { TextStorage, TidingsEvent } from "./types.ts";
 
+/** How much a cache keeps, for how long, and where. */
 export interface EventCacheOptions {
   /** Events kept of each type; 50 unless given. */
   eventsPerType?: number;
@@ -14,19 +15,25 @@ export interface EventCacheOptions {
   storage?: TextStorage;
   /** The storage's key. Name the user in it, so that nobody sees another's events. */
   key?: string;
+  /** Milliseconds since the Unix epoch; the clock of the machine unless given. */
   now?(): number;
 }
 
+/** Recent events by type. */
 export interface EventCache {
+  /** Keeps one more. The client does it for every event. */
   add(event: TidingsEvent): void;
   /** Events of the type, oldest first. */
   get(type: string): readonly TidingsEvent[];
+  /** The newest event of the type. */
   last(type: string): TidingsEvent | undefined;
+  /** Forgets everything, in the storage too. */
   clear(): void;
 }
 
 type Kept = [keptAt: number, event: TidingsEvent];
 
+/** A cache, with what its storage has kept. */
 export function createEventCache(options: EventCacheOptions = {}): EventCache {
   const { eventsPerType = 50, ageMs = 3_600_000, typesMax = 100, storage } = options;
   const { key = "tidings:events", now = () => Date.now() } = options;
