@@ -16,6 +16,5 @@ export function complaintsOf(context: BrowserContext, expected: RegExp[] = []): 
   return complaints;
 }
 
-/** A server that is not there. */
-export const GONE =
-  /net::ERR_(CONNECTION_REFUSED|CONNECTION_RESET|INCOMPLETE_CHUNKED|EMPTY_RESPONSE)/;
+/** A request to Tidings that got no answer: it was not there, or something stood between. */
+export const GONE = /net::ERR_\w+ \(http:\/\/localhost:\d+\/api\/(sse|polling|events)\b/;

@@ -12,7 +12,7 @@ import { signIn } from "./signing-out.ts";
 const eventually = { timeout: 30_000, interval: 20 };
 
 /** After signing out a page asks for a token, is told that there is none, and tries without. */
-const SIGNED_OUT = /status of 401/;
+const SIGNED_OUT = /status of 401.*\/api\/(live-token|sse)\b/;
 
 interface Visitor {
   tab: Page;
@@ -59,7 +59,6 @@ async function send(tab: Page, title: string, to: string, outcome: RegExp): Prom
 export async function notifyAndRecover(browser: Browser, example: Example): Promise<void> {
   const ada = await visit(browser, example, "ada");
   await lists(ada.tab, "notifications", []);
-  await takePictures(ada.tab, "nextjs-empty");
   const grace = await visit(browser, example, "grace");
   await send(ada.tab, "For Grace", "Grace", /^Sent\.$/);
   await lists(grace.tab, "notifications", ["For Grace"]);
@@ -135,7 +134,6 @@ export async function commentAndPoll(browser: Browser, example: Example): Promis
   // The limit is each user's own.
   await comment(grace.tab, "From Grace");
   for (const { tab } of [ada, grace]) await lists(tab, "comments", ["From Grace", ...texts]);
-  await takePictures(grace.tab, "nextjs-comments");
 
   await lists(polling, "updates", ["Between two polls", "Before"]);
   await takePictures(polling, "nextjs-polling");

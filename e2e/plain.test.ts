@@ -93,7 +93,7 @@ test("what one window publishes both show, and what one has missed comes when it
 test("where no stream gets through the page polls, and says why", async () => {
   const example = await startPlain();
   const context = await newContext();
-  const complaints = complaintsOf(context, [/net::ERR_FAILED/]);
+  const complaints = complaintsOf(context, [GONE]);
   await context.route("**/api/sse?*", (route) => route.abort());
   await example.tidings.publish({ topic: "board", type: "message", data: { text: "A poll" } });
   const page = await openWindow(context, example);

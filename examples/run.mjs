@@ -31,7 +31,7 @@ const examples = {
   nextjs: {
     command: () => {
       const next = createRequire(here("nextjs/package.json")).resolve("next/dist/bin/next");
-      return [next, "dev"];
+      return [next, "dev", "--hostname", "localhost"];
     },
     usesPackage: true,
     environment: {

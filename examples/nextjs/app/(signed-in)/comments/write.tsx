@@ -21,16 +21,19 @@ export function Write({ onWritten }: { onWritten: (comment: Comment) => void }) 
   async function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
     const form = event.currentTarget;
+    const written = () => new FormData(form).get("text");
+    const text = written();
     setError("");
     setIsSending(true);
     try {
       const response = await fetch("/api/comments", {
         method: "POST",
         headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ text: new FormData(form).get("text") }),
+        body: JSON.stringify({ text }),
       });
       if (response.ok) {
-        form.reset();
+        // Unless the next comment has been begun meanwhile.
+        if (written() === text) form.reset();
         onWritten((await response.json()) as Comment);
       } else if (response.status === 429) {
         setWaitSecs(Number(response.headers.get("Retry-After")) || RETRY_SECS_DEFAULT);
