@@ -1,10 +1,10 @@
 // The page with the hook, opened behind a proxy, and what the hook returned there in a few words. It knows how
 // a row of a test goes: publish, disturb, wait, compare. The disturbing is the test's.
 
-import type { Browser, JSHandle, Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import type { TidingsOptions, Timing } from "tidings";
 import { expect, onTestFinished } from "vitest";
-import type { Mounted, Returned } from "./package-page.ts";
+import type { Returned } from "./package-page.ts";
 import { type CuttingProxy, startProxy } from "./proxy.ts";
 import type { Server } from "./server.ts";
 import { tokenFor } from "./token.ts";
@@ -70,16 +70,18 @@ export async function openHook(
   await page.exposeFunction("getToken", () => getToken());
   await page.goto(origin);
   const timing = { ...TIMING, ...options.timing };
-  const mounted: JSHandle<Mounted> = await page.evaluateHandle(
-    (options) => window.page.mount(options),
-    { url: proxy.url, topics: [TOPIC], ...options, timing },
-  );
-  const returned = () => mounted.evaluate(({ returned }) => returned);
+  await page.evaluate((options) => window.page.mount(options), {
+    url: proxy.url,
+    topics: [TOPIC],
+    ...options,
+    timing,
+  });
+  const returned = () => page.evaluate(() => window.mounted.returned);
   const phases = async () => (await returned()).map(phaseOf).filter(isChange);
   return {
     page,
     proxy,
-    seen: () => mounted.evaluate(({ seen }) => seen),
+    seen: () => page.evaluate(() => window.mounted.seen),
     returned,
     phases: async () => (await phases()).join(" → "),
     errors: async () =>
@@ -87,8 +89,8 @@ export async function openHook(
         .flatMap(({ error }) => (error ? [`${error.kind} ${error.code ?? ""}`.trim()] : []))
         .filter(isChange),
     until: (phase) => expect.poll(async () => (await phases()).at(-1), eventually).toBe(phase),
-    lastUpdateMs: () => mounted.evaluate(({ lastUpdateMs }) => lastUpdateMs),
-    reconnect: () => mounted.evaluate(({ reconnect }) => reconnect()),
+    lastUpdateMs: () => page.evaluate(() => window.mounted.lastUpdateMs),
+    reconnect: () => page.evaluate(() => window.mounted.reconnect()),
   };
 }
 
