@@ -277,9 +277,11 @@ export function createConnection(host: Host): Connection {
     if (failure.kind === "silent") suspect = true;
     const again = secondThought(stream, failure);
     if (again === "now") openStream();
-    // Another stream carries on.
-    else if (streams.size) tell();
-    else if (again === "never") finish(failure);
+    else if (streams.size) {
+      // Another stream carries on, or is about to.
+      if (!main) error = failure;
+      tell();
+    } else if (again === "never") finish(failure);
     else waitForStream(failure);
   }
 
