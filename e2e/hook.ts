@@ -1,15 +1,22 @@
-// The page with the hook, opened behind a proxy, and what the hook returned there in a few words. It knows how
-// a row of a test goes: publish, disturb, wait, compare. The disturbing is the test's.
+// The page with the hook, behind a proxy and before the real server, and what the hook returned there in a few
+// words. It knows how a row begins and ends; what happens to the page in between is the tests' business.
 
-import type { Browser, JSHandle, Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import type { TidingsOptions, Timing } from "tidings";
-import { expect, onTestFinished } from "vitest";
-import type { Mounted, Returned } from "./package-page.ts";
+import { afterAll, beforeAll, expect, inject, onTestFinished } from "vitest";
+import type { Returned } from "./package-page.ts";
 import { type CuttingProxy, startProxy } from "./proxy.ts";
-import type { Server } from "./server.ts";
+import { launchChromium, type Site, startSite } from "./reader.ts";
+import { type Server, startServer } from "./server.ts";
 import { tokenFor } from "./token.ts";
 
 export const eventually = { timeout: 20_000, interval: 20 };
+
+/** The requests for streams, by their first lines. */
+export const STREAMS = /^GET \/api\/sse/;
+
+/** The topic that the page listens to. */
+const TOPIC = "orders/1";
 
 /** The protocol's waits, shortened. A connection may take as long as a busy machine needs. */
 const TIMING: Partial<Timing> = {
@@ -20,75 +27,121 @@ const TIMING: Partial<Timing> = {
   pollIntervalMs: 100,
 };
 
-/**
- * What a person sees: nothing yet, events by a stream or by polls, the last word of an error and attempts to go
- * on, or the end.
- */
-export type Phase = "loading" | "sse" | "polling" | "waiting" | "paused" | "closed";
+/** What a person sees: nothing yet, events by a stream or by polls, attempts to go on, a rest, or the end. */
+type Phase = "loading" | "sse" | "polling" | "waiting" | "paused" | "closed";
+
+export interface HookOptions extends Omit<TidingsOptions, "token" | "validate"> {
+  /** Called in the test, for the page. */
+  getToken?: () => string;
+  /** Settings of the server. */
+  settings?: Record<string, string>;
+  /** Requests that the proxy holds from the beginning. */
+  hold?: RegExp;
+}
 
 export interface Hook {
   readonly page: Page;
   readonly proxy: CuttingProxy;
+  readonly server: Server;
   /** The data of events, and gaps by their reason. */
   seen(): Promise<unknown[]>;
+  /** Waits until exactly these were seen. */
+  sees(...seen: unknown[]): Promise<void>;
   returned(): Promise<Returned[]>;
+  /** What it returned last. */
+  last(): Promise<Returned | undefined>;
   /** The phases it went through, without repeats: `loading → sse`. */
   phases(): Promise<string>;
-  /** The errors it told, without repeats. */
-  errors(): Promise<string[]>;
   /** Waits until the last of the phases is this one. */
   until(phase: Phase): Promise<void>;
+  /** The errors it told, without repeats. */
+  errors(): Promise<string[]>;
   lastUpdateMs(): Promise<number | undefined>;
   reconnect(): Promise<void>;
 }
 
-export interface HookOptions extends Omit<TidingsOptions, "token" | "validate"> {
-  /** Called in the test, for the page. */
-  getToken?: () => string | null | Promise<string | null>;
-  token?: string;
+export interface Hooks {
+  readonly browser: () => Browser;
+  readonly origin: () => string;
+  /** Starts a server, and opens the page. */
+  open(options?: HookOptions): Promise<Hook>;
 }
 
-/** The topic that the page listens to. */
-export const TOPIC = "orders/1";
+/** A browser and a site for the tests of a file. */
+export function prepareHooks(): Hooks {
+  let browser: Browser;
+  let site: Site;
+  beforeAll(async () => {
+    browser = await launchChromium();
+    site = await startSite(inject("packagePage"));
+  });
+  afterAll(async () => {
+    await browser?.close();
+    site?.close();
+  });
+  return {
+    browser: () => browser,
+    origin: () => site.origin,
+    open: (options) => open(browser, site.origin, options),
+  };
+}
 
 export function token(claims: object = {}): string {
   return tokenFor("ada", [TOPIC], claims);
 }
 
-/** Opens the page, and waits for nothing. */
-export async function openHook(
-  browser: Browser,
-  origin: string,
-  server: Server,
-  { getToken = token, ...options }: HookOptions = {},
-  before?: (proxy: CuttingProxy) => void,
-): Promise<Hook> {
+export async function publish(server: Server, ...data: unknown[]): Promise<void> {
+  for (const one of data) await server.publish({ topic: TOPIC, data: one });
+}
+
+/** The page has a stream, and the event 1. */
+export async function begin(hook: Hook): Promise<void> {
+  await hook.until("sse");
+  await publish(hook.server, 1);
+  await hook.sees(1);
+}
+
+/** The page has a stream again; 2 and 3 were published meanwhile, and 4 now: nothing was lost or doubled. */
+export async function end(hook: Hook): Promise<void> {
+  await hook.until("sse");
+  await publish(hook.server, 4);
+  await hook.sees(1, 2, 3, 4);
+}
+
+async function open(browser: Browser, origin: string, options: HookOptions = {}): Promise<Hook> {
+  const { getToken = token, settings = {}, hold, ...given } = options;
+  const server = await startServer({ origins: [origin], settings });
   const proxy = await startProxy(server.port);
-  before?.(proxy);
+  if (hold) proxy.hold(hold);
   const page = await browser.newPage();
   onTestFinished(() => page.close());
   await page.exposeFunction("getToken", () => getToken());
   await page.goto(origin);
-  const timing = { ...TIMING, ...options.timing };
-  const mounted: JSHandle<Mounted> = await page.evaluateHandle(
-    (options) => window.page.mount(options),
-    { url: proxy.url, topics: [TOPIC], ...options, timing },
-  );
-  const returned = () => mounted.evaluate(({ returned }) => returned);
+  await page.evaluate((options) => window.page.mount(options), {
+    url: proxy.url,
+    topics: [TOPIC],
+    ...given,
+    timing: { ...TIMING, ...given.timing },
+  });
+  const seen = () => page.evaluate(() => window.mounted.seen);
+  const returned = () => page.evaluate(() => window.mounted.returned);
   const phases = async () => (await returned()).map(phaseOf).filter(isChange);
   return {
     page,
     proxy,
-    seen: () => mounted.evaluate(({ seen }) => seen),
+    server,
+    seen,
+    sees: (...wanted) => expect.poll(seen, eventually).toEqual(wanted),
     returned,
+    last: async () => (await returned()).at(-1),
     phases: async () => (await phases()).join(" → "),
+    until: (phase) => expect.poll(async () => (await phases()).at(-1), eventually).toBe(phase),
     errors: async () =>
       (await returned())
         .flatMap(({ error }) => (error ? [`${error.kind} ${error.code ?? ""}`.trim()] : []))
         .filter(isChange),
-    until: (phase) => expect.poll(async () => (await phases()).at(-1), eventually).toBe(phase),
-    lastUpdateMs: () => mounted.evaluate(({ lastUpdateMs }) => lastUpdateMs),
-    reconnect: () => mounted.evaluate(({ reconnect }) => reconnect()),
+    lastUpdateMs: () => page.evaluate(() => window.mounted.lastUpdateMs),
+    reconnect: () => page.evaluate(() => window.mounted.reconnect()),
   };
 }
 
@@ -98,27 +151,24 @@ function isChange<T>(one: T, index: number, all: T[]): boolean {
 
 /** The phase, after a check that the parts of what was returned agree with each other. */
 function phaseOf(returned: Returned): Phase {
-  const { status, updateMethod, isConnected, isLoading, error } = returned;
-  expect({ ...returned, isConnected: updateMethod !== null }).toEqual(returned);
+  const { status, isLoading, error } = returned;
+  const method = { open: "sse", polling: "polling" }[status as string] ?? null;
+  expect(returned).toMatchObject({ updateMethod: method, isConnected: method !== null });
   if (isLoading) {
-    expect([updateMethod, error, ["idle", "connecting"].includes(status)]).toEqual([
-      null,
-      null,
-      true,
-    ]);
+    expect(returned).toMatchObject({ error: null, isConnected: false });
+    expect(["idle", "connecting"]).toContain(status);
     return "loading";
   }
   switch (status) {
     case "open":
-      expect([updateMethod, error]).toEqual(["sse", null]);
+      expect(error).toBeNull();
       return "sse";
     case "polling":
-      expect([updateMethod, isConnected]).toEqual(["polling", true]);
-      return "polling";
     case "paused":
     case "closed":
       return status;
     default:
+      // Whoever waits is told why.
       expect(error).not.toBeNull();
       return "waiting";
   }

@@ -29,6 +29,7 @@ export type Manner = "prompt" | "busy";
 declare global {
   interface Window {
     page: typeof import("./package-page.ts");
+    mounted: Mounted;
     /** The application's own way to get a token. */
     getToken(): Promise<string | null>;
   }
@@ -65,8 +66,8 @@ export interface Mounted {
   reconnect(): void;
 }
 
-/** Shows a component that uses the hook. */
-export function mount(options: TidingsOptions): Mounted {
+/** Shows a component that uses the hook; `window.mounted` is what it was told. */
+export function mount(options: TidingsOptions): void {
   const mounted: Mounted = {
     seen: [],
     returned: [],
@@ -77,7 +78,7 @@ export function mount(options: TidingsOptions): Mounted {
   const root = document.createElement("div");
   document.body.append(root);
   createRoot(root).render(createElement(Orders, { options, mounted }));
-  return mounted;
+  window.mounted = mounted;
 }
 
 function Orders({ options, mounted }: { options: TidingsOptions; mounted: Mounted }): ReactNode {

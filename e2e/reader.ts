@@ -33,6 +33,8 @@ export function saidBy<T>(received: Received[], type: string): T[] {
 /** Starts the browser. The caller closes it. */
 export function launchChromium(): Promise<Browser> {
   return chromium.launch({
+    // Pages are kept for the back button, as in everybody's browser.
+    ignoreDefaultArgs: ["--disable-back-forward-cache"],
     executablePath: process.env.TIDINGS_CHROMIUM ?? "/usr/bin/chromium",
     args: [
       "--no-sandbox",
