@@ -85,7 +85,15 @@ export function createBrowser(world: World, random: () => number, delayMsMax = 5
       Object.assign(tab.env, {
         random,
         page: page as PageSource,
-        setTimeout: (callback, ms) => world.env.setTimeout(() => run(callback), ms),
+        setTimeout(callback, ms) {
+          const timer = { cleared: false };
+          world.env.setTimeout(() => run(() => timer.cleared || callback()), ms);
+          return timer;
+        },
+        // Also of one that was due while the tab was frozen.
+        clearTimeout(timer) {
+          if (timer) (timer as { cleared: boolean }).cleared = true;
+        },
         fetch: fetch(tab),
         locks: locks.of(run, tab.onGone),
         channel: channels.of(tab),
