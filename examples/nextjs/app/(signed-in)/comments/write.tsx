@@ -57,7 +57,7 @@ export function Write({ onWritten }: { onWritten: (comment: Comment) => void }) 
         Write
       </button>
       <p className={error || waitSecs ? "outcome failed" : "outcome quiet"} role="status">
-        {error || (waitSecs ? `Too many. Try again in ${waitSecs} s.` : "Five in half a minute.")}
+        {error || (waitSecs ? `Too many. Try again in ${waitSecs} s.` : "Five in a minute.")}
       </p>
     </form>
   );

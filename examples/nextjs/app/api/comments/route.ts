@@ -5,7 +5,7 @@ import { addComment } from "@/lib/store";
 import { tidings } from "@/lib/tidings";
 
 const COMMENTS_MAX = 5;
-const WINDOW_SECS = 30;
+const WINDOW_SECS = 60;
 const TEXT_CHARACTERS_MAX = 500;
 
 export async function POST(request: Request): Promise<Response> {
