@@ -10,18 +10,24 @@ import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 import { API_KEY, type Server, startServer } from "./server.ts";
+import { TOKEN_SECRET } from "./token.ts";
 
 const START_MS_MAX = 30_000;
 
-const NEXT_FOLDER = new URL("../examples/nextjs-authjs/", import.meta.url);
+const NEXT_FOLDER = new URL("../examples/nextjs/", import.meta.url);
 const NEXT = createRequire(new URL("package.json", NEXT_FOLDER)).resolve("next/dist/bin/next");
 const ANY_BACKEND_FOLDER = new URL("../examples/any-backend/", import.meta.url);
+const PLAIN_FOLDER = new URL("../examples/plain/", import.meta.url);
 
 /** An application, and the Tidings beside it. */
 export interface Example {
   readonly name: string;
   readonly url: string;
+  /** The path of the page whose stream the session cookie opens. */
+  readonly cookiePage: string;
   readonly tidings: Server;
+  /** Starts Tidings anew after it has ended: the same port and settings, and an empty log. */
+  startAgain(): Promise<Server>;
 }
 
 /** How Tidings learns whose a session is: it decrypts the cookie, or it asks the application. */
@@ -39,8 +45,9 @@ export function startNextjs(way: Way): Promise<Example> {
   const secret = randomBytes(32).toString("base64");
   return start(`nextjs-${way}`, (url) => ({
     folder: NEXT_FOLDER,
+    cookiePage: "/session",
     parameters: [NEXT, "start", "--hostname", "localhost", "--port", new URL(url).port],
-    environment: { AUTH_SECRET: secret, AUTH_URL: url },
+    environment: { AUTH_SECRET: secret, AUTH_URL: url, TIDINGS_TOKEN_SECRET: TOKEN_SECRET },
     settings:
       way === "authjs"
         ? { TIDINGS_AUTH__SESSION__AUTHJS__SECRETS: secret }
@@ -58,6 +65,16 @@ export function startAnyBackend(): Promise<Example> {
   }));
 }
 
+/** Starts the page without a build step. */
+export function startPlain(): Promise<Example> {
+  return start("plain", (url) => ({
+    folder: PLAIN_FOLDER,
+    parameters: ["server.mjs"],
+    environment: { PORT: new URL(url).port },
+    settings: {},
+  }));
+}
+
 function introspecting(url: string, cookie: string): Record<string, string> {
   return {
     TIDINGS_AUTH__SESSION__INTROSPECT__URL: url,
@@ -67,6 +84,7 @@ function introspecting(url: string, cookie: string): Record<string, string> {
 
 interface Plan {
   folder: URL;
+  cookiePage?: string;
   /** What Node runs. */
   parameters: string[];
   environment: Record<string, string>;
@@ -77,8 +95,10 @@ interface Plan {
 async function start(name: string, planFor: (url: string) => Plan): Promise<Example> {
   // Cookies belong to a host, whatever the port: both are `localhost` to the browser.
   const url = `http://localhost:${await freePort()}`;
-  const { folder, parameters, environment, settings } = planFor(url);
-  const tidings = await startServer({ origins: [url], settings });
+  const { folder, cookiePage = "/", parameters, environment, settings } = planFor(url);
+  const startTidings = (port?: number) =>
+    startServer({ origins: [url], settings, ...(port ? { port } : {}) });
+  const tidings = await startTidings();
   const tidingsUrl = `http://localhost:${tidings.port}`;
   const child = run(folder, parameters, {
     TIDINGS_API_KEY: API_KEY,
@@ -92,7 +112,13 @@ async function start(name: string, planFor: (url: string) => Plan): Promise<Exam
     await exited;
   });
   await answering(url, child);
-  return { name, url, tidings: { ...tidings, url: tidingsUrl } };
+  return {
+    name,
+    url,
+    cookiePage,
+    tidings: { ...tidings, url: tidingsUrl },
+    startAgain: () => startTidings(tidings.port),
+  };
 }
 
 interface Child {

@@ -44,13 +44,23 @@ export const CHROMIUM_ARGUMENTS = [
 
 /** Starts the browser. The caller closes it. */
 export function launchChromium(): Promise<Browser> {
-  return chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_ARGUMENTS });
+  return chromium.launch({
+    // Pages are kept for the back button, as in everybody's browser.
+    ignoreDefaultArgs: ["--disable-back-forward-cache"],
+    executablePath: CHROMIUM,
+    args: CHROMIUM_ARGUMENTS,
+  });
 }
 
-/** A site of its own with one empty page, so that what the browser reads, it reads across origins. */
-export async function startSite(): Promise<{ origin: string; close(): void }> {
+export interface Site {
+  origin: string;
+  close(): void;
+}
+
+/** A site of its own with one page, so that what the browser reads, it reads across origins. */
+export async function startSite(html = "<!doctype html><title>A site</title>"): Promise<Site> {
   const site = createServer((_, response) => {
-    response.setHeader("Content-Type", "text/html").end("<!doctype html><title>A site</title>");
+    response.setHeader("Content-Type", "text/html; charset=utf-8").end(html);
   });
   site.listen(0, "127.0.0.1");
   await once(site, "listening");

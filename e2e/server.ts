@@ -32,6 +32,8 @@ export interface Server {
   readonly url: string;
   /** Publishes one event and returns its id. */
   publish(event: Record<string, unknown>): Promise<string>;
+  /** Posts JSON to a path with the API key; an answer that is not a 2xx is an error. */
+  post(path: string, body: unknown): Promise<unknown>;
   /** Ends the server without warning, as a crash would. */
   kill(): Promise<void>;
   /** Asks the server to drain, and returns its exit code. */
@@ -79,7 +81,8 @@ export async function startServer(options: StartOptions = {}): Promise<Server> {
   return {
     port: Number(address.slice(address.lastIndexOf(":") + 1)),
     url,
-    publish: (event) => publish(url, event),
+    publish: async (event) => ((await post(url, "/api/events", event)) as { id: string }).id,
+    post: (path, body) => post(url, path, body),
     kill: async () => void (await end(child, "SIGKILL")),
     drain: () => end(child, "SIGTERM"),
   };
@@ -120,15 +123,15 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number 
   return child.exitCode;
 }
 
-async function publish(url: string, event: Record<string, unknown>): Promise<string> {
-  const response = await fetch(`${url}/api/events`, {
+async function post(url: string, path: string, body: unknown): Promise<unknown> {
+  const response = await fetch(url + path, {
     method: "POST",
     headers: { Authorization: `Bearer ${API_KEY}`, "Content-Type": "application/json" },
-    body: JSON.stringify(event),
+    body: JSON.stringify(body),
   });
-  const answer = (await response.json()) as { id: string };
-  if (response.status !== 201) {
-    throw new Error(`publishing was answered ${response.status}: ${JSON.stringify(answer)}`);
+  const answer = await response.json();
+  if (!response.ok) {
+    throw new Error(`${path} was answered ${response.status}: ${JSON.stringify(answer)}`);
   }
-  return answer.id;
+  return answer;
 }

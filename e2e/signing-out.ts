@@ -1,10 +1,10 @@
 // What a user of either example goes through, in the browser: sign in, see what comes, sign out in one
 // tab, and have the stream in the other end at once and for good.
 
-import { fileURLToPath } from "node:url";
 import type { Browser, BrowserContext, Page, Request } from "playwright-core";
 import { expect, onTestFinished } from "vitest";
 import type { Example } from "./examples.ts";
+import { takePictures } from "./pictures.ts";
 
 /** A reconnect takes up to 4 seconds, and the machine may be busy. */
 const eventually = { timeout: 20_000, interval: 20 };
@@ -14,18 +14,19 @@ const CLOSED_MS_MAX = 1_000;
 
 /** Carries one example through it all. */
 export async function signInStreamSignOut(browser: Browser, example: Example, cookie: string) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+  const page = new URL(example.cookiePage, example.url).href;
+  const context = await browser.newContext({ viewport: { width: 1200, height: 800 } });
   onTestFinished(() => context.close());
   const tab = await context.newPage();
   const streams = streamRequestsOf(context);
-  await tab.goto(example.url);
+  await tab.goto(page);
   await tab.getByRole("button", { name: "Sign in" }).waitFor();
-  await takePictures(tab, example, "sign-in");
+  await takePictures(tab, `${example.name}-sign-in`);
   await signIn(tab, "ada", "wrong");
   await expect.poll(() => tab.getByText("do not match").isVisible(), eventually).toBe(true);
   expect(streams).toEqual([]);
 
-  await signIn(tab, "ada", "ada");
+  await signInAt(tab, page);
   await connected(tab);
   // The cookie alone opens it: no script can read that cookie, and the URL has no credential.
   const headers = (await streams.at(-1)?.allHeaders()) ?? {};
@@ -45,10 +46,10 @@ export async function signInStreamSignOut(browser: Browser, example: Example, co
   await sees(tab, ["For Ada", "<b>Shipped</b>"]);
 
   const other = await context.newPage();
-  await other.goto(example.url);
+  await other.goto(page);
   await connected(other);
   await sees(other, ["For Ada", "<b>Shipped</b>"]);
-  await takePictures(other, example, "live");
+  await takePictures(other, `${example.name}-live`);
   const watched = await watch(other, example.tidings.url);
 
   await tab.bringToFront();
@@ -61,7 +62,7 @@ export async function signInStreamSignOut(browser: Browser, example: Example, co
   expect(closedMs).toBeLessThan(CLOSED_MS_MAX);
   expect(said).toMatchObject({ reason: "revoked" });
   await expect.poll(() => stateOf(other), eventually).toBe("signed out");
-  await takePictures(other, example, "signed-out");
+  await takePictures(other, `${example.name}-signed-out`);
 
   // The watching EventSource comes back by itself, is refused, and by the standard that is its end.
   await expect.poll(() => watched().then(({ readyState }) => readyState), eventually).toBe(2);
@@ -72,19 +73,27 @@ export async function signInStreamSignOut(browser: Browser, example: Example, co
   await other.getByLabel("Password").waitFor();
 
   // It was that session that ended, not the user.
-  await signIn(tab, "ada", "ada");
+  await signInAt(tab, page);
   await connected(tab);
   await sees(tab, ["For Ada", "<b>Shipped</b>"]);
 }
 
-async function signIn(tab: Page, user: string, password: string): Promise<void> {
+/** Signs Ada in, and goes to the page, which need not be where one is led. */
+async function signInAt(tab: Page, page: string): Promise<void> {
+  await signIn(tab, "ada", "ada");
+  await tab.getByRole("button", { name: "Sign out" }).waitFor();
+  await tab.goto(page);
+}
+
+/** Fills in the form that both examples have. */
+export async function signIn(tab: Page, user: string, password: string): Promise<void> {
   await tab.getByLabel("Name").fill(user);
   await tab.getByLabel("Password").fill(password);
   await tab.getByRole("button", { name: "Sign in" }).click();
 }
 
 function stateOf(tab: Page): Promise<string | null> {
-  return tab.locator("#state").textContent({ timeout: eventually.timeout });
+  return tab.locator("#state").getAttribute("data-state", { timeout: eventually.timeout });
 }
 
 async function connected(tab: Page): Promise<void> {
@@ -152,20 +161,4 @@ function streamRequestsOf(context: BrowserContext): Request[] {
     if (new URL(request.url()).pathname === "/api/sse") requests.push(request);
   });
   return requests;
-}
-
-/** Leaves pictures to look at, and checks that nothing sticks out of a narrow window. */
-async function takePictures(tab: Page, { name }: Example, what: string): Promise<void> {
-  const folder = fileURLToPath(new URL("screenshots", import.meta.url));
-  for (const colorScheme of ["light", "dark"] as const) {
-    for (const width of [380, 1280]) {
-      await tab.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-      await tab.setViewportSize({ width, height: 800 });
-      const overflow = await tab.evaluate(
-        () => document.documentElement.scrollWidth - window.innerWidth,
-      );
-      expect(overflow, `${what} at ${width} pixels`).toBeLessThanOrEqual(0);
-      await tab.screenshot({ path: `${folder}/${name}-${what}-${width}-${colorScheme}.png` });
-    }
-  }
 }

@@ -7,8 +7,8 @@ export const TOKEN_SECRET = randomBytes(32).toString("hex");
 
 const LIFE_SECS = 600;
 
-/** A token for a user, with the patterns that the user may subscribe to. */
-export function tokenFor(user: string, subscribe: string[]): string {
+/** A token for a user, with the patterns that the user may subscribe to, and other claims. */
+export function tokenFor(user: string, subscribe: string[], more: object = {}): string {
   const now = Math.floor(Date.now() / 1000);
   const header = { alg: "HS256", typ: "tidings+jwt" };
   const claims = {
@@ -18,6 +18,7 @@ export function tokenFor(user: string, subscribe: string[]): string {
     exp: now + LIFE_SECS,
     jti: randomUUID(),
     subscribe,
+    ...more,
   };
   const signed = [header, claims].map((part) => base64url(JSON.stringify(part))).join(".");
   const signature = createHmac("sha256", TOKEN_SECRET).update(signed).digest("base64url");

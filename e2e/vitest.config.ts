@@ -4,9 +4,23 @@ import { defineConfig } from "vitest/config";
 // by side because most of their time is such waiting.
 export default defineConfig({
   test: {
-    include: ["*.test.ts"],
+    globalSetup: ["build-package.ts"],
     testTimeout: 60_000,
     hookTimeout: 30_000,
     maxWorkers: 4,
+    projects: [
+      {
+        extends: true,
+        test: { name: "e2e", include: ["*.test.ts"], exclude: ["package-*.test.ts"] },
+      },
+      {
+        extends: true,
+        test: {
+          name: "package",
+          include: ["package-*.test.ts"],
+          globalSetup: ["package-setup.ts"],
+        },
+      },
+    ],
   },
 });

@@ -1,11 +1,12 @@
 // Runs an example beside Tidings: makes up the secrets that both need, starts both, and ends both when
 // one of them ends. For trying things out; nothing here is how one deploys.
 //
-//   node examples/run.mjs nextjs-authjs                Tidings decrypts the session cookie itself
-//   node examples/run.mjs nextjs-authjs --introspect   Tidings asks the application
+//   node examples/run.mjs nextjs                Tidings decrypts the session cookie itself
+//   node examples/run.mjs nextjs --introspect   Tidings asks the application
 //   node examples/run.mjs any-backend
+//   node examples/run.mjs plain
 
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -17,6 +18,7 @@ const TIDINGS_URL = "http://localhost:4000";
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const [example, ...flags] = process.argv.slice(2);
 const authSecret = randomBytes(32).toString("base64");
+const tokenSecret = randomBytes(32).toString("base64");
 const apiKey = `tk_${randomBytes(32).toString("hex")}`;
 
 const introspect = (path, cookie) => ({
@@ -24,14 +26,20 @@ const introspect = (path, cookie) => ({
   TIDINGS_AUTH__SESSION__INTROSPECT__COOKIES: cookie,
 });
 
-/** By example: what to run, what it must be told, and how Tidings learns whose a session is. */
+/** By example: what to run, what it must be told, how Tidings learns whose a session is, and how to begin. */
 const examples = {
-  "nextjs-authjs": {
+  nextjs: {
     command: () => {
-      const next = createRequire(here("nextjs-authjs/package.json")).resolve("next/dist/bin/next");
-      return [next, "dev"];
+      const next = createRequire(here("nextjs/package.json")).resolve("next/dist/bin/next");
+      return [next, "dev", "--hostname", "localhost"];
     },
-    environment: { AUTH_SECRET: authSecret, AUTH_URL: APP_URL, NEXT_TELEMETRY_DISABLED: "1" },
+    usesPackage: true,
+    environment: {
+      AUTH_SECRET: authSecret,
+      AUTH_URL: APP_URL,
+      NEXT_TELEMETRY_DISABLED: "1",
+      TIDINGS_TOKEN_SECRET: tokenSecret,
+    },
     sessions: flags.includes("--introspect")
       ? introspect("/api/tidings/session", "authjs.session-token")
       : { TIDINGS_AUTH__SESSION__AUTHJS__SECRETS: authSecret },
@@ -41,6 +49,13 @@ const examples = {
     environment: {},
     sessions: introspect("/tidings/session", "sid"),
   },
+  plain: {
+    command: () => ["server.mjs"],
+    usesPackage: true,
+    environment: {},
+    sessions: {},
+    begin: "in two windows",
+  },
 };
 
 const chosen = Object.hasOwn(examples, example ?? "") ? examples[example] : undefined;
@@ -49,11 +64,17 @@ if (!chosen) {
   process.exit(2);
 }
 
+if (chosen.usesPackage) {
+  const { status } = spawnSync(process.execPath, [here("build-package.mjs")], { stdio: "inherit" });
+  if (status !== 0) process.exit(1);
+}
+
 const built = ["release", "debug"].map((kind) => here(`../target/${kind}/tidings`));
 const tidings = process.env.TIDINGS_BIN ?? built.find(existsSync) ?? "tidings";
 
 start(tidings, ["serve", "--dev"], here("."), {
   TIDINGS_API_KEY: apiKey,
+  TIDINGS_TOKEN_SECRET: tokenSecret,
   TIDINGS_CORS__ORIGINS: APP_URL,
   ...chosen.sessions,
 });
@@ -62,9 +83,8 @@ start(process.execPath, chosen.command(), here(example), {
   TIDINGS_URL,
   ...chosen.environment,
 });
-process.stdout.write(
-  `\n${example}: open ${APP_URL} and sign in as ada or grace. Ctrl-C ends it.\n\n`,
-);
+const begin = chosen.begin ?? "and sign in as ada or grace";
+process.stdout.write(`\n${example}: open ${APP_URL} ${begin}. Ctrl-C ends it.\n\n`);
 
 // Ctrl-C reaches all three; this one waits for the others.
 process.on("SIGINT", () => {});

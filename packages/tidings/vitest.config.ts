@@ -23,15 +23,21 @@ function withReact(major: string, folder: string): TestProjectInlineConfiguratio
       alias: {
         // Its form as a module, whose imports of React can be replaced.
         "@testing-library/react": `${ours("@testing-library/react")}/dist/@testing-library/react.esm.js`,
+        // What this brings to older Reacts, and asks of its own React, the one under test has itself.
+        "use-sync-external-store/shim": found("react"),
         "react-dom": found("react-dom"),
         react: found("react"),
+        // The recipes import the package by its name.
+        "tidings/react": fileURLToPath(new URL("src/react/index.ts", import.meta.url)),
       },
     },
     test: {
       name: `react ${major}`,
       include: ["test/react/*.test.tsx"],
       env: { TIDINGS_TEST_REACT: major },
-      server: { deps: { inline: [/@testing-library\/react/] } },
+      server: {
+        deps: { inline: [/@testing-library\/react/, /\/swr\//, /@tanstack\/react-query/] },
+      },
     },
   };
 }

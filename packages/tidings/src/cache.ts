@@ -3,6 +3,7 @@
 
 import type { TextStorage, TidingsEvent } from "./types.ts";
 
+/** How much a cache keeps, for how long, and where. */
 export interface EventCacheOptions {
   /** Events kept of each type; 50 unless given. */
   eventsPerType?: number;
@@ -14,19 +15,25 @@ export interface EventCacheOptions {
   storage?: TextStorage;
   /** The storage's key. Name the user in it, so that nobody sees another's events. */
   key?: string;
+  /** Milliseconds since the Unix epoch; the clock of the machine unless given. */
   now?(): number;
 }
 
+/** Recent events by type. */
 export interface EventCache {
+  /** Keeps one more. The client does it for every event. */
   add(event: TidingsEvent): void;
   /** Events of the type, oldest first. */
   get(type: string): readonly TidingsEvent[];
+  /** The newest event of the type. */
   last(type: string): TidingsEvent | undefined;
+  /** Forgets everything, in the storage too. */
   clear(): void;
 }
 
 type Kept = [keptAt: number, event: TidingsEvent];
 
+/** A cache, with what its storage has kept. */
 export function createEventCache(options: EventCacheOptions = {}): EventCache {
   const { eventsPerType = 50, ageMs = 3_600_000, typesMax = 100, storage } = options;
   const { key = "tidings:events", now = () => Date.now() } = options;
@@ -70,7 +77,12 @@ export function createEventCache(options: EventCacheOptions = {}): EventCache {
 }
 
 function load(storage: TextStorage | undefined, key: string): Map<string, Kept[]> {
-  return attempt(() => new Map(JSON.parse(storage?.getItem(key) ?? "[]"))) ?? new Map();
+  const read = () => {
+    const types = JSON.parse(storage?.getItem(key) ?? "[]") as [string, Kept[]][];
+    // Looked through here, so that another shape throws now and not when an event is asked for.
+    return new Map(types.map(([type, kept]) => [type, kept.filter((one) => one[1].type === type)]));
+  };
+  return attempt(read) ?? new Map();
 }
 
 /** A storage may be full, forbidden, or hold what another version wrote: then there is nothing kept. */

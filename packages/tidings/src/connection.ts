@@ -210,9 +210,11 @@ export function createConnection(host: Host): Connection {
     if (failure.kind === "silent") suspect = true;
     const when = again(stream, failure);
     if (when === "now") openStream();
-    // Another stream carries on.
-    else if (streams.size) tell();
-    else if (when === "never") finish(failure);
+    else if (streams.size) {
+      // Another stream carries on, or is about to.
+      if (!main) error = failure;
+      tell();
+    } else if (when === "never") finish(failure);
     else waitForStream(failure);
   }
 

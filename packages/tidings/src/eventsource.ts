@@ -22,7 +22,8 @@ export interface EventSourceInit {
   fetch?: typeof globalThis.fetch;
 }
 
-type Handler<E extends Event> = ((this: EventSource, event: E) => unknown) | null;
+/** What `onopen` and the like take. */
+export type EventSourceHandler<E extends Event> = ((this: EventSource, event: E) => unknown) | null;
 
 /** Wait before reconnecting until the stream says `retry:`; the standard leaves it to us. */
 const RECONNECTION_MS_DEFAULT = 3_000;
@@ -42,6 +43,7 @@ export class EventSource extends EventTarget {
 
   /** The absolute URL. */
   readonly url: string;
+  /** Whether cookies are sent to other origins too. */
   readonly withCredentials: boolean;
 
   #readyState: 0 | 1 | 2 = CONNECTING;
@@ -51,7 +53,10 @@ export class EventSource extends EventTarget {
   readonly #headers: Headers;
   readonly #fetch: typeof globalThis.fetch;
   readonly #abort = new AbortController();
-  readonly #on = new Map<string, { handler: Handler<never>; listener: (event: Event) => void }>();
+  readonly #on = new Map<
+    string,
+    { handler: EventSourceHandler<never>; listener: (event: Event) => void }
+  >();
 
   constructor(url: string | URL, init: EventSourceInit = {}) {
     super();
@@ -64,28 +69,32 @@ export class EventSource extends EventTarget {
     void this.#connect();
   }
 
+  /** `CONNECTING`, `OPEN` or `CLOSED`. */
   get readyState(): 0 | 1 | 2 {
     return this.#readyState;
   }
 
-  get onopen(): Handler<Event> {
+  /** Is called when a stream has begun. */
+  get onopen(): EventSourceHandler<Event> {
     return this.#handler("open");
   }
-  set onopen(handler: Handler<Event>) {
+  set onopen(handler: EventSourceHandler<Event>) {
     this.#setHandler("open", handler);
   }
 
-  get onmessage(): Handler<MessageEvent> {
+  /** Is called with each event without a type of its own. */
+  get onmessage(): EventSourceHandler<MessageEvent> {
     return this.#handler("message");
   }
-  set onmessage(handler: Handler<MessageEvent>) {
+  set onmessage(handler: EventSourceHandler<MessageEvent>) {
     this.#setHandler("message", handler);
   }
 
-  get onerror(): Handler<Event> {
+  /** Is called when a stream was lost, and when it has failed for good: then `readyState` is `CLOSED`. */
+  get onerror(): EventSourceHandler<Event> {
     return this.#handler("error");
   }
-  set onerror(handler: Handler<Event>) {
+  set onerror(handler: EventSourceHandler<Event>) {
     this.#setHandler("error", handler);
   }
 
@@ -166,21 +175,21 @@ export class EventSource extends EventTarget {
     this.dispatchEvent(new Event("error"));
   }
 
-  #handler<E extends Event>(type: string): Handler<E> {
-    return (this.#on.get(type)?.handler ?? null) as Handler<E>;
+  #handler<E extends Event>(type: string): EventSourceHandler<E> {
+    return (this.#on.get(type)?.handler ?? null) as EventSourceHandler<E>;
   }
 
-  #setHandler<E extends Event>(type: string, handler: Handler<E>): void {
+  #setHandler<E extends Event>(type: string, handler: EventSourceHandler<E>): void {
     const entry = this.#on.get(type);
     // A handler that replaces another keeps its place in the order, as the standard has it.
     if (entry && typeof handler === "function") {
-      entry.handler = handler as Handler<never>;
+      entry.handler = handler as EventSourceHandler<never>;
     } else if (entry) {
       this.removeEventListener(type, entry.listener);
       this.#on.delete(type);
     } else if (typeof handler === "function") {
       const added = {
-        handler: handler as Handler<never>,
+        handler: handler as EventSourceHandler<never>,
         listener: (event: Event) => void added.handler?.call(this, event as never),
       };
       this.#on.set(type, added);

@@ -23,6 +23,7 @@ export interface ParsedEvent {
 
 /** What the stream said, told as soon as the last byte of it is in. */
 export interface ParserHandlers {
+  /** A block with data, which is an event. */
   onEvent(event: ParsedEvent): void;
   /** A block without data has set the last event id: how a quiet stream moves its reader on. */
   onId?(lastEventId: string): void;

@@ -80,8 +80,11 @@ export type State = { readonly cursor: string | undefined } & (
 
 /** What the client takes from its surroundings. All can be replaced. */
 export interface Environment {
+  /** Makes a request. */
   fetch(input: string, init: RequestInit): Promise<Response>;
+  /** Calls back once, later. Returns what `clearTimeout` takes. */
   setTimeout(callback: () => void, ms: number): unknown;
+  /** Takes such a call back. */
   clearTimeout(timer: unknown): void;
   /** Milliseconds since the Unix epoch. */
   now(): number;
@@ -140,11 +143,15 @@ export interface Timing {
 
 /** The part of `sessionStorage` that is used. */
 export interface TextStorage {
+  /** What is kept under the key, or `null`. */
   getItem(key: string): string | null;
+  /** Keeps a text under the key. */
   setItem(key: string, value: string): void;
+  /** Keeps nothing under the key any more. */
   removeItem(key: string): void;
 }
 
+/** Gets a fresh token. `null` means that there is none to be had; what it throws, that it may be tried again. */
 export type TokenFunction = () => string | null | undefined | Promise<string | null | undefined>;
 
 /**
@@ -157,6 +164,7 @@ export interface Validate<Events extends EventMap = EventMap> {
   readonly "~events"?: Events;
 }
 
+/** What a client is made of: where to connect, what to ask for, and who is told what. */
 export interface TidingsOptions<Events extends EventMap = EventMap> {
   /** The server's address with its base path: `https://live.example.com`. */
   url?: string | URL;
@@ -172,7 +180,7 @@ export interface TidingsOptions<Events extends EventMap = EventMap> {
   rewind?: string | number;
   /** Where to start. It beats a kept cursor and `rewind`. */
   cursor?: string;
-  /** A token, or a function that gets a fresh one. `null` from it means that there is none to be had. */
+  /** A token, or a function that gets a fresh one. */
   token?: string | TokenFunction;
   /** Headers of every request. */
   headers?: Record<string, string>;
@@ -198,20 +206,23 @@ export interface TidingsOptions<Events extends EventMap = EventMap> {
   /** Disconnects while the page is hidden. Hidden pages stay connected otherwise. */
   pauseWhenHidden?: boolean;
   /** Events were lost: refetch. What follows waits for the promise, if one is returned. */
-  onGap?(gap: Gap): unknown;
+  onGap?: (gap: Gap) => unknown;
   /** What a handler threw. Without it such errors go where uncaught errors go. */
-  onHandlerError?(error: unknown): void;
+  onHandlerError?: (error: unknown) => void;
   /** Ends the client when it is aborted. */
   signal?: AbortSignal;
   /** Used in place of the global `fetch`. */
   fetch?: typeof globalThis.fetch;
+  /** Replaces parts of the surroundings, for tests. */
   environment?: Partial<Environment>;
+  /** Replaces some waits and bounds. */
   timing?: Partial<Timing>;
 }
 
 /** A map of event types to the type of their data. */
 export type EventMap = Record<string, unknown>;
 
+/** Handles an event. When it returns a promise, the next event waits for it. */
 export type EventHandler<T> = (event: TidingsEvent<T>) => unknown;
 
 /** The client. It connects when it is first listened to. */

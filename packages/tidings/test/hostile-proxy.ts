@@ -13,7 +13,8 @@ export type Fault =
   | "reset" // a TCP reset after some bytes
   | "cut" // an orderly end after some bytes, in mid-event
   | "502" // an HTML page of its own
-  | "refuse"; // closes at once
+  | "refuse" // closes at once
+  | "redirect"; // somewhere else, as the page of a hotel does
 
 export const FAULTS: readonly Fault[] = [
   "mute",
@@ -24,9 +25,13 @@ export const FAULTS: readonly Fault[] = [
   "cut",
   "502",
   "refuse",
+  "redirect",
 ];
 
-/** How often each is drawn. What costs the client seconds to notice is rare, or a test takes minutes. */
+/**
+ * How often each is drawn. What costs the client seconds to notice is rare, or a test takes minutes. A redirect
+ * ends a client, so only a test that expects it asks for it.
+ */
 const WEIGHTS: Record<Fault, number> = {
   mute: 2,
   "half-open": 1,
@@ -36,12 +41,26 @@ const WEIGHTS: Record<Fault, number> = {
   cut: 10,
   "502": 4,
   refuse: 4,
+  redirect: 0,
 };
 
 const PAGE = "<!doctype html><h1>502 Bad Gateway</h1>";
-const BAD_GATEWAY =
-  `HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: ${PAGE.length}\r\n` +
-  `Connection: close\r\n\r\n${PAGE}`;
+/** Pages of any origin may read these, so that a browser's client learns as much as any other. */
+const HEADERS = "Access-Control-Allow-Origin: *\r\nConnection: close\r\n";
+/** What the proxy answers by itself. */
+const ANSWERS: Partial<Record<Fault, string>> = {
+  "502":
+    `HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: ${PAGE.length}\r\n` +
+    `${HEADERS}\r\n${PAGE}`,
+  redirect: `HTTP/1.1 302 Found\r\nLocation: /sign-in\r\nContent-Length: 0\r\n${HEADERS}\r\n`,
+};
+
+export interface Hostility {
+  /** How often each fault is drawn, where it is not as often as usual. */
+  weights?: Partial<Record<Fault, number>>;
+  /** The longest that a connection is left alone, about. */
+  peaceMsMax?: number;
+}
 
 export interface HostileProxy {
   readonly url: string;
@@ -67,7 +86,10 @@ export function randomFrom(seed: number): () => number {
 export async function startHostileProxy(
   targetPort: number,
   random: () => number,
+  { weights = {}, peaceMsMax = 1_000 }: Hostility = {},
 ): Promise<HostileProxy> {
+  const weighted = { ...WEIGHTS, ...weights };
+  const sum = Object.values(weighted).reduce((sum, weight) => sum + weight, 0);
   const sockets = new Set<Socket>();
   const timers = new Set<NodeJS.Timeout>();
   const done = new Map<Fault, number>();
@@ -82,9 +104,9 @@ export async function startHostileProxy(
   }
 
   function draw(): Fault {
-    let left = random() * Object.values(WEIGHTS).reduce((sum, weight) => sum + weight, 0);
+    let left = random() * sum;
     for (const fault of FAULTS) {
-      left -= WEIGHTS[fault];
+      left -= weighted[fault];
       if (left < 0) return fault;
     }
     return "cut";
@@ -103,7 +125,7 @@ export async function startHostileProxy(
     // Drawn in any case, so that a seed means the same connections.
     const fault = draw();
     const bytes = Math.floor(random() ** 2 * 20_000);
-    const ms = 30 + random() * 200;
+    const ms = ((0.1 + random() * 0.9) * peaceMsMax) / 4;
     keep(client);
     if (relented) return pass(client);
     const count = () => done.set(fault, (done.get(fault) ?? 0) + 1);
@@ -111,10 +133,11 @@ export async function startHostileProxy(
       count();
       return client.destroy();
     }
-    if (fault === "502") {
+    const answer = ANSWERS[fault];
+    if (answer) {
       return client.once("data", () => {
         count();
-        client.end(BAD_GATEWAY);
+        client.end(answer);
       });
     }
     const server = connect(targetPort, "127.0.0.1");

@@ -1,8 +1,7 @@
-// What outlives a page or a moment: cursors, cached events, and how the client takes what happens to its page.
+// What outlives a page or a moment: cursors, and how the client takes what happens to its page.
 
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { createEventCache } from "../src/cache.ts";
 import { isAfter, parseCursor } from "../src/cursor.ts";
 import type { PageSource, TextStorage } from "../src/types.ts";
 import { createWatchdog } from "../src/watchdog.ts";
@@ -131,72 +130,6 @@ describe("the cursor", () => {
     client.connect();
     await world.advance(10);
     expect(client.cursor).toBe("k7q2m9x1-2");
-  });
-});
-
-describe("the event cache", () => {
-  const of = (type: string, data: number) => ({ id: `k7q2m9x1-${data}`, type, data, topics: [] });
-  const dataOf = (events: readonly { data: unknown }[]) => events.map(({ data }) => data);
-
-  test("keeps the newest events of each type", () => {
-    const cache = createEventCache({ eventsPerType: 2 });
-    for (const data of [1, 2, 3]) cache.add(of("a", data));
-    cache.add(of("b", 4));
-    expect([dataOf(cache.get("a")), dataOf(cache.get("b")), cache.get("c")]).toEqual([
-      [2, 3],
-      [4],
-      [],
-    ]);
-    expect(cache.last("a")).toEqual(of("a", 3));
-    cache.clear();
-    expect([cache.get("a"), cache.last("a")]).toEqual([[], undefined]);
-  });
-
-  test("forgets what is too old", () => {
-    let now = 0;
-    const cache = createEventCache({ ageMs: 100, now: () => now });
-    cache.add(of("a", 1));
-    now = 60;
-    cache.add(of("a", 2));
-    now = 120;
-    expect(dataOf(cache.get("a"))).toEqual([2]);
-    now = 160;
-    expect(cache.last("a")).toBeUndefined();
-  });
-
-  test("forgets the type that was silent for longest", () => {
-    const cache = createEventCache({ typesMax: 2 });
-    for (const type of ["a", "b", "a", "c"]) cache.add(of(type, 1));
-    expect(["a", "b", "c"].filter((type) => cache.last(type))).toEqual(["a", "c"]);
-  });
-
-  test("is there again after a reload, with one write for a burst", async () => {
-    const kept = storage();
-    let writes = 0;
-    const counting: TextStorage = {
-      ...kept,
-      setItem(key, value) {
-        writes += 1;
-        kept.setItem(key, value);
-      },
-    };
-    const cache = createEventCache({ storage: counting, key: "of ada" });
-    for (const data of [1, 2, 3]) cache.add(of("a", data));
-    await Promise.resolve();
-    expect(writes).toBe(1);
-    expect(dataOf(createEventCache({ storage: kept, key: "of ada" }).get("a"))).toEqual([1, 2, 3]);
-    expect(createEventCache({ storage: kept, key: "of bob" }).get("a")).toEqual([]);
-    kept.kept.set("of ada", "{");
-    expect(createEventCache({ storage: kept, key: "of ada" }).get("a")).toEqual([]);
-  });
-
-  test("is filled by the client before the handlers are called", async () => {
-    const cache = createEventCache();
-    const world = createWorld({ sse: [open([0, event(2)])] });
-    const seen: unknown[] = [];
-    world.client({ cache }).on("message", () => seen.push(cache.last("message")?.data));
-    await world.advance(10);
-    expect(seen).toEqual([2]);
   });
 });
 

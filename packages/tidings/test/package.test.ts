@@ -3,26 +3,17 @@
 
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { buildPackage, command, folder } from "./build.ts";
 
 const run = promisify(execFile);
-const folder: string = fileURLToPath(new URL("..", import.meta.url));
-const { resolve } = createRequire(import.meta.url);
-
-/** Runs a command of an installed package in this one. */
-async function command(name: string, program: string, ...args: string[]): Promise<string> {
-  const path = join(dirname(resolve(`${name}/package.json`)), program);
-  const { stdout } = await run(process.execPath, [path, ...args], { cwd: folder });
-  return stdout;
-}
 
 interface Manifest {
   exports: Record<string, { types: string; default: string } | string>;
@@ -56,7 +47,7 @@ async function pack(): Promise<Tarball> {
 
 beforeAll(async () => {
   manifest = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
-  await command("tsdown", "dist/run.mjs", "--logLevel", "warn");
+  await buildPackage();
   tarball = await pack();
 });
 

@@ -274,6 +274,21 @@ describe("a server that ends the stream", () => {
     expect(seen).toEqual([1, 2]);
     expect(client.states.map(({ status }) => status)).toEqual(["connecting", "open"]);
   });
+
+  test("before its successor works is the reason to connect until it does", async () => {
+    const expiring = block("tidings.expiring", { inSecs: 1, reason: "token" });
+    const first = open([1_000, expiring], [2_000, block("tidings.closing", { reason: "expired" })]);
+    const world = createWorld({ sse: [first, { body: [[3_000, connected()]] }] });
+    const client = world.client();
+    client.connect();
+    await world.advance(10_000);
+    expect(world.times()).toEqual(["0 sse", "1 sse"]);
+    expect(client.states.slice(1)).toMatchObject([
+      { status: "open" },
+      { status: "connecting", error: { kind: "closing", code: "expired" } },
+      { status: "open" },
+    ]);
+  });
 });
 
 describe("silence", () => {

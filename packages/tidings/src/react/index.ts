@@ -16,8 +16,9 @@ import { type ClientOptions, useClient, useClientState, useNewest } from "./clie
 
 export type { ClientOptions } from "./client.ts";
 
+/** Events of which nothing is known before. */
 // biome-ignore lint/suspicious/noExplicitAny: each handler names the data of its own type.
-type AnyEvents = Record<string, any>;
+export type AnyEvents = Record<string, any>;
 
 /** Handlers by event type. They may be written inline. With `validate` their types are those of its schemas. */
 export type EventHandlers<Events extends EventMap = AnyEvents> = {

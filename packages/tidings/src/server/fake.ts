@@ -4,6 +4,7 @@
 import type { EventToPublish, Published, TidingsServer } from "./publisher.ts";
 import { limiterOf, type RateLimit } from "./rate-limiter.ts";
 
+/** A `TidingsServer` that shows what was asked of it. */
 export interface FakeTidings extends TidingsServer {
   /** What was published, oldest first. */
   readonly published: readonly EventToPublish[];
@@ -15,6 +16,7 @@ export interface FakeTidings extends TidingsServer {
   reset(): void;
 }
 
+/** Takes the place of `Tidings` in tests. `now` is the limiter's clock, in milliseconds. */
 export function createFakeTidings(options: { now?(): number } = {}): FakeTidings {
   const { now = () => Date.now() } = options;
   const published: EventToPublish[] = [];

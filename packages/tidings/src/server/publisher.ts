@@ -33,7 +33,9 @@ export interface EventToPublish extends EventContent {
   broadcast?: boolean;
 }
 
+/** An event that was taken. */
 export interface Published {
+  /** Its id, which is the cursor of a reader for whom it was the last. */
   readonly id: string;
   /** What the answer promises: `memory` survives no restart. */
   readonly durability: string;
@@ -42,6 +44,7 @@ export interface Published {
 /** What became of one event of many. */
 export type PublishResult = Published | { readonly error: Problem };
 
+/** What came of disconnecting a user. */
 export interface Disconnected {
   /** Streams closed, and polls answered. */
   readonly closed: number;
@@ -61,14 +64,17 @@ export interface TidingsServer {
   broadcast(event: EventContent): Promise<Published>;
   /** Closes the user's streams, and refuses every credential issued up to now. */
   disconnectUser(userId: string): Promise<Disconnected>;
+  /** The server's limiter, for the application's own routes. */
   readonly rateLimiter: RateLimiter;
 }
 
+/** Which server, and by what right. */
 export interface TidingsServerOptions {
   /** The server's address with its base path. */
   url: string | URL;
   /** A key with the scopes for what is done: `publish`, and `admin` to disconnect. */
   apiKey: string;
+  /** Used in place of the global `fetch`. */
   fetch?: typeof globalThis.fetch;
   /** How long to try before giving up, milliseconds; 30,000 unless given. */
   tryingMs?: number;

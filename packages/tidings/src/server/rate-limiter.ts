@@ -6,6 +6,7 @@ import { post, type Server, TidingsRequestError } from "./requests.ts";
 /** A request that waits for its limit waits no longer than this; then it goes on. */
 const ASKING_MS_MAX = 2_000;
 
+/** A limit of the application's own, and who is counted against it. */
 export interface RateLimit {
   /** The limit's name: `comments`, `login`. */
   identifier: string;
@@ -17,6 +18,7 @@ export interface RateLimit {
   subject?: string;
 }
 
+/** Counts uses. */
 export interface RateLimiter {
   /** A 429 answer when the limit is used up, and nothing when the request may go on. */
   applyRateLimit(request: Request, limit: RateLimit): Promise<Response | undefined>;

@@ -12,6 +12,7 @@ const AUDIENCE_DEFAULT = "tidings";
 const LIFE_SECS_DEFAULT = 300;
 const SECRET_BYTES_MIN = 32;
 
+/** What both who signs and who checks must know. */
 export interface TokenSecretOptions {
   /** The secret shared with the server, at least 32 bytes; `TIDINGS_TOKEN_SECRET` unless given. */
   secret?: string | Uint8Array;
@@ -21,6 +22,7 @@ export interface TokenSecretOptions {
   issuer?: string;
 }
 
+/** What a token allows, and for how long. */
 export interface GenerateTokenOptions extends TokenSecretOptions {
   /** How long the token may be used to connect, seconds; 300 unless given. */
   expiresInSecs?: number;
