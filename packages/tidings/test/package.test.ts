@@ -121,7 +121,7 @@ describe("the size", () => {
       passed: boolean;
       size: number;
     }[];
-    expect(sizes.map(({ name }) => name)).toEqual(["parser", "client", "hooks"]);
+    expect(sizes.map(({ name }) => name)).toEqual(["parser", "client", "hooks", "sharing"]);
     expect(sizes.filter(({ passed }) => !passed)).toEqual([]);
   });
 });
