@@ -164,7 +164,7 @@ fn says_when_silence_is_cut_and_by_what() {
     // Three times the heartbeat.
     assert_eq!(ill.nginx_advice(), "proxy_read_timeout 90s;");
     let text = ill.check("long-poll")["text"].as_str().unwrap();
-    assert!(text.contains("504 Gateway Time-out"), "{text}");
+    assert!(text.contains("504 Gateway Timeout with a page of HTML"), "{text}");
 
     let nginx = Nginx::start(&server, "", &ill.nginx_advice().to_owned());
     Diagnosis::of(&nginx.url, &["--idle-secs", "5"]).assert_faults(&[]);

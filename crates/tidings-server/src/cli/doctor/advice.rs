@@ -297,11 +297,12 @@ impl Fault {
                 "an ALB hands it on; look at what stands beside it",
             ]),
             Self::IdleCut => both(
-                "or streams.heartbeat_secs: a third of the time after which it is cut",
+                "streams.heartbeat_secs: a third of the time after which it is cut, where that cannot be changed",
                 SILENCE,
             ),
             Self::AgeCut => both(
-                "or streams.age_max_secs: less than that, so that Tidings ends streams in order, with a word",
+                "streams.age_max_secs: less than that, where that cannot be changed; Tidings then ends streams in \
+                 order, with a word",
                 [
                     "nothing bounds a whole answer but worker_shutdown_timeout after a reload",
                     "nothing bounds a whole answer but GracefulShutdownTimeout after a restart",

@@ -150,10 +150,12 @@ impl Answer {
         let status = self.head.status;
         let kind = self.head.media_type();
         match (self.title(), kind.as_str()) {
-            (Some(title), _) => format!("{status} with a page of HTML, “{title}”"),
-            (None, "text/html") => format!("{status} with a page of HTML"),
-            (None, "") => format!("{status}"),
-            (None, kind) => format!("{status} with {kind}"),
+            (Some(title), _) if !title.contains(status.as_str()) => {
+                format!("{status} with a page of HTML, “{title}”")
+            }
+            (_, "text/html") => format!("{status} with a page of HTML"),
+            (_, "") => format!("{status}"),
+            (_, kind) => format!("{status} with {kind}"),
         }
     }
 

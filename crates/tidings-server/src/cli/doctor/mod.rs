@@ -168,8 +168,8 @@ async fn examine(
         .map_or_else(|| idle::watch_for(report.values.heartbeat_secs), Duration::from_secs);
     // It takes as long as the idle stream, and goes on beside the other checks.
     let wait = watch.min(polling::WAIT_MAX);
-    let long_poll = (!wait.is_zero())
-        .then(|| polling::long_poll(&doctor.target, quiet, &page, doctor.show, wait));
+    let long_poll =
+        (!wait.is_zero()).then(|| polling::long_poll(&doctor.target, quiet, doctor.show, wait));
 
     let mut ids = Vec::new();
     if let Some(opened) = &opened {

@@ -101,16 +101,13 @@ pub(super) type LongPoll = tokio::task::JoinHandle<(Result<Answer, Broken>, Dura
 pub(super) fn long_poll(
     target: &Target,
     topic: Option<&str>,
-    page: &Page,
     show: Show,
     wait: Duration,
 ) -> LongPoll {
     let (target, topic) = (target.clone(), topic.map(str::to_owned));
-    let cursor = page.cursor.clone();
     tokio::spawn(async move {
         let begun = Instant::now();
-        let mut query: Vec<_> = topic.iter().map(|topic| ("topic", topic.as_str())).collect();
-        query.push(("lastEventId", &cursor));
+        let query: Vec<_> = topic.iter().map(|topic| ("topic", topic.as_str())).collect();
         let answer = target.poll(&query, show, wait).await;
         (answer, begun.elapsed())
     })

@@ -93,8 +93,8 @@ pub(super) struct Report {
     pub(super) edge: Edge,
     pub(super) values: Values,
     findings: Vec<Finding>,
-    /// Faults for which the advice was printed already.
-    advised: Vec<Fault>,
+    /// Lines of advice that were printed already.
+    advised: Vec<String>,
 }
 
 impl Report {
@@ -200,11 +200,13 @@ impl Report {
         };
         self.print(&format!("  {mark} {:CHECK_COLUMNS$}{text}", finding.check))?;
         let Some(fault) = finding.verdict.what() else { return Ok(()) };
-        if self.advised.contains(&fault) {
-            return Ok(());
+        let advice = self.advice(fault);
+        if !advice.is_empty() && advice.iter().all(|(_, line)| self.advised.contains(line)) {
+            let line = self.style.paint(Tone::Quiet, "the same settings as above");
+            return self.print(&format!("{:indent$}{line}", ""));
         }
-        self.advised.push(fault);
-        for (whose, line) in self.advice(fault) {
+        self.advised.extend(advice.iter().map(|(_, line)| line.clone()));
+        for (whose, line) in advice {
             let name = whose.map_or("Tidings", Proxy::name);
             let line = wrap(&tame(&line), indent + PROXY_COLUMNS);
             let line = format!("{name:PROXY_COLUMNS$}{line}");
