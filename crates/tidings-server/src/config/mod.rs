@@ -42,6 +42,7 @@ pub use sections::{
 pub use session::{AuthJs, Introspect, Session, SessionJwt, SessionMethod};
 pub use source::{ConfigSource, DevSecrets, Flags};
 pub use url::HttpUrl;
+pub(crate) use url::is_loopback;
 pub use values::{BasePath, Broker, LegacyUserId, TopicTemplate};
 
 /// Settings of Tidings.
