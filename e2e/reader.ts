@@ -30,21 +30,25 @@ export function saidBy<T>(received: Received[], type: string): T[] {
   return received.filter((event) => event.type === type).map(({ data }) => JSON.parse(data) as T);
 }
 
+export const CHROMIUM = process.env.TIDINGS_CHROMIUM ?? "/usr/bin/chromium";
+
+export const CHROMIUM_ARGUMENTS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
 /** Starts the browser. The caller closes it. */
 export function launchChromium(): Promise<Browser> {
   return chromium.launch({
     // Pages are kept for the back button, as in everybody's browser.
     ignoreDefaultArgs: ["--disable-back-forward-cache"],
-    executablePath: process.env.TIDINGS_CHROMIUM ?? "/usr/bin/chromium",
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
+    executablePath: CHROMIUM,
+    args: CHROMIUM_ARGUMENTS,
   });
 }
 

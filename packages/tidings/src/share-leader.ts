@@ -98,6 +98,7 @@ export function createLeader(
           connection.wake(question.sure);
           return;
         case "reconnect":
+          // It tells of a stage, which is an answer.
           reconnect();
       }
     },

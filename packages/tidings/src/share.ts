@@ -2,7 +2,7 @@
 // the server; the others follow, wait for the lock, and take it from a leader that does not answer. It knows
 // who leads, and nothing of what is read.
 
-import { type Connection, createConnection, type Host } from "./connection.ts";
+import { type Connection, createConnection, type Host, type Stage } from "./connection.ts";
 import {
   type Asking,
   type Message,
@@ -51,6 +51,7 @@ export function createSharedConnection(host: Host): Connection {
   /** An answer is awaited; the timer is for that, or else for the next question. */
   let asking = false;
   let timer: unknown;
+  let reminder: unknown;
   let heardAt = 0;
   let unanswered = 0;
   const reader = createReader(host, () => startedAt, finish);
@@ -81,6 +82,7 @@ export function createSharedConnection(host: Host): Connection {
   function lead(mine: AbortController): Promise<void> | undefined {
     if (mine.signal.aborted) return undefined;
     env.clearTimeout(timer);
+    env.clearTimeout(reminder);
     const term = Math.max(env.now(), (known?.term ?? 0) + 1);
     known = { term, from: self };
     joined = false;
@@ -109,13 +111,9 @@ export function createSharedConnection(host: Host): Connection {
 
   // ── following
 
-  function say(question: Asking): void {
-    channel?.post({ ...question, from: self });
-  }
-
   /** Says something that whoever leads answers. */
   function ask(question: Asking): void {
-    say(question);
+    channel?.post({ ...question, from: self });
     asking = true;
     env.clearTimeout(timer);
     timer = env.setTimeout(unheard, ANSWER_MS_MAX);
@@ -183,7 +181,7 @@ export function createSharedConnection(host: Host): Connection {
         if (joined || word.to !== self) return;
         joined = true;
         join(word);
-        host.stage(word.stage);
+        show(word.stage);
         return;
       case "entry":
         if (!joined) return;
@@ -191,7 +189,7 @@ export function createSharedConnection(host: Host): Connection {
         else hello();
         return;
       case "stage":
-        if (joined) host.stage(word.stage);
+        if (joined) show(word.stage);
         return;
       case "ended":
         finish(word.failure);
@@ -206,12 +204,22 @@ export function createSharedConnection(host: Host): Connection {
     } else reader.skip(end);
   }
 
+  function show(stage: Stage): void {
+    host.stage(stage);
+    env.clearTimeout(reminder);
+    // A hidden page's timers are up to a minute late: whoever is shown tells it when the time has come.
+    if (stage.status === "retrying") {
+      reminder = env.setTimeout(() => ping(true, false), stage.retryAt - env.now());
+    }
+  }
+
   // ── both
 
   function leave(): void {
     claim?.abort();
     abdicate();
     env.clearTimeout(timer);
+    env.clearTimeout(reminder);
     channel?.close();
     channel = undefined;
     reader.stop();
@@ -226,7 +234,7 @@ export function createSharedConnection(host: Host): Connection {
     start() {
       if (channel) {
         if (again && leader) leader.reconnect();
-        else if (again) say({ kind: "reconnect" });
+        else if (again) ask({ kind: "reconnect" });
         again = false;
         return;
       }

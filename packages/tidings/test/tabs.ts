@@ -28,6 +28,8 @@ export interface Tab {
   /** Nothing of it runs, and it is not told. */
   freeze(): void;
   thaw(): void;
+  /** Its timers are late from now on, as a hidden page's are: they wait for the next full minute. */
+  hide(): void;
   /** What the page is told. */
   tell(target: "window" | "document", type: string): void;
   /** It is no more, without a word. */
@@ -49,6 +51,7 @@ export function createBrowser(world: World, random: () => number, delayMsMax = 5
     open(fetch) {
       let alive = true;
       let frozen = false;
+      let hidden = false;
       const waiting: (() => void)[] = [];
       const cleanUps: (() => void)[] = [];
       const document = Object.assign(new EventTarget(), { visibilityState: "visible" });
@@ -75,10 +78,14 @@ export function createBrowser(world: World, random: () => number, delayMsMax = 5
           frozen = false;
           while (!frozen && waiting.length) waiting.shift()?.();
         },
+        hide() {
+          hidden = true;
+        },
         tell: (target, type) =>
           run(() => void (target === "window" ? page : document).dispatchEvent(new Event(type))),
         crash() {
           alive = false;
+          waiting.length = 0;
           for (const cleanUp of cleanUps) cleanUp();
         },
       };
@@ -87,7 +94,9 @@ export function createBrowser(world: World, random: () => number, delayMsMax = 5
         page: page as PageSource,
         setTimeout(callback, ms) {
           const timer = { cleared: false };
-          world.env.setTimeout(() => run(() => timer.cleared || callback()), ms);
+          const dueMs = world.env.now() + ms;
+          const lateMs = hidden ? Math.ceil(dueMs / 60_000) * 60_000 - dueMs : 0;
+          world.env.setTimeout(() => run(() => timer.cleared || callback()), ms + lateMs);
           return timer;
         },
         // Also of one that was due while the tab was frozen.
