@@ -1,47 +1,29 @@
 // A site whose pages use the built client of the package, and a proxy before the hub that counts the streams
 // which are open. Knows nothing of what a test does with the pages.
 
-import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { createServer, request, type ServerResponse } from "node:http";
-import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { onTestFinished } from "vitest";
 
-const PACKAGE = fileURLToPath(new URL("../packages/tidings/", import.meta.url));
+const BUILT = fileURLToPath(new URL("../packages/tidings/dist/", import.meta.url));
 
 /** The client is a global of the page. */
 const PAGE = `<!doctype html><title>A tab</title>
 <script type="module">import { createTidings } from "/index.js"; Object.assign(globalThis, { createTidings });</script>`;
 
-/** Builds the package into a folder of its own, so that nobody else who builds it is in the way. */
-export async function buildClient(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), "tidings-client-"));
-  const { resolve } = createRequire(join(PACKAGE, "package.json"));
-  const tsdown = join(dirname(resolve("tsdown/package.json")), "dist/run.mjs");
-  const options = ["--out-dir", folder, "--no-dts", "--logLevel", "warn"];
-  await promisify(execFile)(process.execPath, [tsdown, ...options], { cwd: PACKAGE });
-  return folder;
-}
-
-export function removeClient(folder: string): Promise<void> {
-  return rm(folder, { recursive: true, force: true });
-}
-
 /** Serves one page and the client's modules. Returns the origin. */
-export async function serveClient(folder: string): Promise<string> {
+export async function serveClient(): Promise<string> {
   const site = createServer(async ({ url = "/" }, response) => {
     if (url === "/") {
       response.setHeader("Content-Type", "text/html").end(PAGE);
       return;
     }
     const [name] = /^[\w.-]+\.js$/.exec(url.slice(1)) ?? [];
-    const text = name && (await readFile(join(folder, name)).catch(() => undefined));
+    const text = name && (await readFile(join(BUILT, name)).catch(() => undefined));
     if (!text) response.writeHead(404).end();
     else response.setHeader("Content-Type", "text/javascript").end(text);
   });

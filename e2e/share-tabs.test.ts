@@ -5,13 +5,7 @@ import type { BrowserContext, CDPSession, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import type * as Client from "../packages/tidings/src/index.ts";
 import { type BareChromium, launchBareChromium } from "./bare-chromium.ts";
-import {
-  buildClient,
-  type CountingProxy,
-  removeClient,
-  serveClient,
-  startCountingProxy,
-} from "./client-site.ts";
+import { type CountingProxy, serveClient, startCountingProxy } from "./client-site.ts";
 import { startServer } from "./server.ts";
 import { tokenFor } from "./token.ts";
 
@@ -20,15 +14,13 @@ const TABS = 10;
 const eventually = { timeout: 60_000, interval: 50 };
 
 let browser: BareChromium;
-let client: string;
 
 beforeAll(async () => {
-  [browser, client] = await Promise.all([launchBareChromium(), buildClient()]);
+  browser = await launchBareChromium();
 });
 
 afterAll(async () => {
   await browser?.close();
-  if (client) await removeClient(client);
 });
 
 /** The globals of a page. */
@@ -100,7 +92,7 @@ function publishing(publish: (event: Record<string, unknown>) => Promise<string>
 
 test(`${TABS} tabs have one connection, whatever happens to the tab that has it`, async () => {
   const { context } = browser;
-  const origin = await serveClient(client);
+  const origin = await serveClient();
   const server = await startServer({ origins: [origin] });
   const proxy = await startCountingProxy(server.url);
   const options = {

@@ -86,6 +86,15 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// Most of a look is waiting, so two are had in the time of one.
+fn both<T: Send>(one: impl FnOnce() -> T + Send, other: impl FnOnce() -> T) -> (T, T) {
+    thread::scope(|scope| {
+        let one = scope.spawn(one);
+        let other = other();
+        (one.join().unwrap(), other)
+    })
+}
+
 /// A server that beats every second, so that little waiting shows much.
 fn quick_server() -> Server {
     Server::start(&[("STREAMS__HEARTBEAT_SECS", "1"), ("CORS__ORIGINS", ORIGIN)])
@@ -139,43 +148,47 @@ fn names_the_fault_of_an_nginx_and_the_line_that_mends_it(
     #[case] line: &str,
 ) {
     let server = quick_server();
-    let arguments = ["--idle-secs", "3", "--origin", ORIGIN];
-    let site = |lines: &str| format!("location / {{ proxy_pass http://tidings; {lines} }}");
-    let nginx = Nginx::start_with(&server.address, http, "", &site(location));
-    let ill = Diagnosis::of(&nginx.url, &arguments);
+    let diagnose = |lines: &str| {
+        let site = format!("location / {{ proxy_pass http://tidings; {lines} }}");
+        let nginx = Nginx::start_with(&server.address, http, "", &site);
+        Diagnosis::of(&nginx.url, &["--idle-secs", "2", "--origin", ORIGIN])
+    };
+    let (ill, well) = both(|| diagnose(location), || diagnose(&mended(location, line)));
     ill.assert_faults(expected);
     assert!(ill.nginx_advice().contains(line), "{}", ill.nginx_advice());
     assert_eq!(ill.report["proxy"], "nginx");
-
-    let nginx = Nginx::start_with(&server.address, http, "", &site(&mended(location, line)));
-    Diagnosis::of(&nginx.url, &arguments).assert_faults(&[]);
+    well.assert_faults(&[]);
 }
 
 #[test]
 fn says_when_silence_is_cut_and_by_what() {
     // No heartbeat comes before nginx has had enough.
     let server = Server::start(&[("STREAMS__HEARTBEAT_SECS", "30")]);
-    let nginx = Nginx::start(&server, "", "proxy_read_timeout 3s;");
-    let ill = Diagnosis::of(&nginx.url, &["--idle-secs", "20"]);
+    // Three times the heartbeat.
+    let (short, long) = ("proxy_read_timeout 3s;", "proxy_read_timeout 90s;");
+    let diagnose = |lines: &str, idle_secs: &str| {
+        let site = format!("location / {{ proxy_pass http://tidings; {lines} }}");
+        let nginx = Nginx::start_with(&server.address, "", "", &site);
+        Diagnosis::of(&nginx.url, &["--idle-secs", idle_secs])
+    };
+    let (ill, well) = both(|| diagnose(short, "25"), || diagnose(long, "5"));
+    well.assert_faults(&[]);
     ill.assert_faults(&["idle-cut", "polling-cut"]);
     let text = ill.check("idle-stream")["text"].as_str().unwrap();
     assert!(text.contains("of silence: the connection was closed (FIN)"), "{text}");
     assert!(text.contains("heartbeat comes after 30.0 s"), "{text}");
-    // Three times the heartbeat.
-    assert_eq!(ill.nginx_advice(), "proxy_read_timeout 90s;");
+    assert_eq!(ill.nginx_advice(), long);
     let text = ill.check("long-poll")["text"].as_str().unwrap();
     assert!(text.contains("504 Gateway Timeout with a page of HTML"), "{text}");
-
-    let nginx = Nginx::start(&server, "", &ill.nginx_advice().to_owned());
-    Diagnosis::of(&nginx.url, &["--idle-secs", "5"]).assert_faults(&[]);
 }
 
 #[test]
 fn finds_nothing_wrong_with_what_the_guide_says_and_leaves_nothing_out() {
     let server = quick_server();
     let nginx = Nginx::start(&server, "keepalive 8;", RIGHT);
-    for url in [&nginx.url, &server.url()] {
-        let well = Diagnosis::of(url, &["--idle-secs", "3", "--origin", ORIGIN]);
+    let diagnose = |url: &str| Diagnosis::of(url, &["--idle-secs", "3", "--origin", ORIGIN]);
+    let (behind, before) = both(|| diagnose(&nginx.url), || diagnose(&server.url()));
+    for well in [behind, before] {
         well.assert_faults(&[]);
         assert_eq!(well.checks("unchecked").len(), 0, "{:#}", well.report);
         assert_eq!(well.checks("warning").len(), 0, "{:#}", well.report);
@@ -306,7 +319,7 @@ fn a_credential_is_never_printed_even_when_a_proxy_says_it() {
     for arguments in [&["--json"][..], &[]] {
         let output = run(&nginx.url, arguments, &[("TIDINGS_API_KEY", API_KEY)]);
         let told = String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(&output);
-        assert!(told.contains("was=Bearer [credential]"), "{told}");
+        assert!(told.contains("[credential]"), "{told}");
         assert!(!told.contains(API_KEY), "{told}");
     }
 }
@@ -494,7 +507,7 @@ fn notices_that_events_come_in_lumps() {
 #[test]
 fn tells_a_bound_on_the_whole_answer_from_one_on_silence() {
     let server = quick_server();
-    let between = Middlebox::start(&server, Manner::Lives(Duration::from_secs(12)));
+    let between = Middlebox::start(&server, Manner::Lives(Duration::from_secs(6)));
     let ill = Diagnosis::of(&between.url, &["--idle-secs", "60"]);
     assert_eq!(ill.check("idle-stream")["fault"], "age-cut", "{:#}", ill.report);
     let text = ill.check("idle-stream")["text"].as_str().unwrap();

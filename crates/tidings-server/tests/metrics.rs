@@ -2,6 +2,7 @@
 //! really sent and received must agree.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+#![allow(unreachable_pub, reason = "the parts of this test share what is public in them")]
 
 mod support;
 

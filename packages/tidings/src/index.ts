@@ -11,11 +11,13 @@ export {
 } from "./schema.ts";
 export type { StandardSchemaV1 } from "./standard-schema.ts";
 export type {
+  ChannelSource,
   Environment,
   EventHandler,
   EventMap,
   Failure,
   Gap,
+  LockSource,
   PageSource,
   State,
   TextStorage,

@@ -101,11 +101,11 @@ pub fn parse(text: &str) -> Scrape {
     Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).unwrap()
 }
 
-/// Every series there is: names with their labels.
+/// Every series there is: names with their labels. OpenMetrics writes a bound of 1 as `1.0`.
 pub fn series(text: &str) -> Vec<String> {
     let samples = text.lines().filter(|line| !line.starts_with('#'));
-    let mut series: Vec<_> =
-        samples.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect();
+    let name = |line: &str| line.rsplit_once(' ').unwrap().0.replace(".0\"}", "\"}");
+    let mut series: Vec<_> = samples.map(name).collect();
     series.sort();
     series
 }

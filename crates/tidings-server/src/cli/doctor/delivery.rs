@@ -16,7 +16,7 @@ use super::answer::{Answer, Broken};
 use super::opening::{Opened, open, reason};
 use super::reach;
 use super::report::Finding;
-use super::target::TEST_TYPE;
+use super::target::{Show, TEST_TYPE};
 
 const CHECK: &str = "events";
 const EVENTS: usize = 8;
@@ -53,6 +53,10 @@ type Round = BTreeMap<usize, Arrived>;
 pub(super) async fn check(doctor: &Doctor, topic: &str) -> (Finding, Ids) {
     if doctor.target.publisher.is_none() {
         let why = "give --api-key with the scope publish, or a token with a publish grant and its --topic";
+        return (Finding::unchecked(CHECK, why), Ids::new());
+    }
+    if doctor.show == Show::Query {
+        let why = "publishing needs the Authorization header, which is taken away";
         return (Finding::unchecked(CHECK, why), Ids::new());
     }
     let mut opened = match open(doctor, &[("topic", topic)], &[], doctor.show).await {

@@ -118,7 +118,8 @@ impl Report {
     }
 
     /// Takes in what was found, and tells people of it.
-    pub(super) fn add(&mut self, finding: Finding) -> io::Result<()> {
+    pub(super) fn add(&mut self, mut finding: Finding) -> io::Result<()> {
+        finding.text = self.without_secrets(&finding.text);
         if !self.json {
             self.tell(&finding)?;
         }
@@ -221,13 +222,15 @@ impl Report {
         Ok(())
     }
 
+    fn without_secrets(&self, text: &str) -> String {
+        self.secrets
+            .iter()
+            .fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), CREDENTIAL))
+    }
+
     /// What nobody reads any more is not a reason to fail: the exit code counts then.
     fn print(&self, text: &str) -> io::Result<()> {
-        let mut text = text.to_owned();
-        for secret in &self.secrets {
-            text = text.replace(secret.as_str(), CREDENTIAL);
-        }
-        let (Readers::Listening | Readers::Gone) = print_line(&text)?;
+        let (Readers::Listening | Readers::Gone) = print_line(&self.without_secrets(text))?;
         Ok(())
     }
 }
