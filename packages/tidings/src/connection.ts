@@ -281,14 +281,17 @@ export function createConnection(host: Host): Connection {
     const long = wantsLong && (!wantsShort || askedAt >= longAfter);
     self.transport = long ? "long-poll" : "poll";
     self.abort = new AbortController();
-    const answer = await poll(asking, self, polling, long ? timing.waitSecs : 0);
+    // The first only looks: its answer says that polls work, long before a wait would be over.
+    const looks = long && !self.ok;
+    const answer = await poll(asking, self, polling, long && !looks ? timing.waitSecs : 0);
     if (lane !== self || !answer) return;
     let waitMs: number;
     if ("events" in answer) {
       takePage(self, answer);
       await host.handling();
       if (lane !== self) return;
-      waitMs = pauseAfter(answer, long, env.now() - askedAt);
+      // After failures a stream is about to be tried, and others come back as well.
+      waitMs = looks && !self.failures ? 0 : pauseAfter(answer, long, env.now() - askedAt);
       if (self.failures) recovered();
       self.ok = true;
       self.failures = 0;
@@ -299,7 +302,7 @@ export function createConnection(host: Host): Connection {
       const when = again(self, answer);
       if (when === "now") return pollOnce(self);
       if (when === "never") return pollingEnded(answer);
-      if (long) longAfter = env.now() + SHORT_MS;
+      if (long && !looks) longAfter = env.now() + SHORT_MS;
       self.failures += 1;
       waitMs = backoff(self.failures, answer.retryMs);
     }

@@ -43,7 +43,7 @@ export interface World {
 }
 
 /** Answers in order, the last one again for what comes after; or by the time of the request. */
-export type Answers = readonly Answer[] | ((atMs: number) => Answer);
+export type Answers = readonly Answer[] | ((atMs: number, query: URLSearchParams) => Answer);
 
 export interface Script {
   sse: Answers;
@@ -86,7 +86,7 @@ export function createWorld(script: Script, page?: PageSource): World {
       const answers = script[kind] ?? [{ status: 404 }];
       const answer =
         typeof answers === "function"
-          ? answers(now)
+          ? answers(now, url.searchParams)
           : (answers[Math.min(counts[kind]++, answers.length - 1)] ?? {});
       const signal = init.signal as AbortSignal;
       return new Promise((resolve, reject) => {

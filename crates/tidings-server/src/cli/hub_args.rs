@@ -54,7 +54,7 @@ impl HubArgs {
 }
 
 /// A secret from the environment, or from the file that the environment names.
-fn secret(name: &str) -> anyhow::Result<Option<String>> {
+pub(super) fn secret(name: &str) -> anyhow::Result<Option<String>> {
     if let Some(secret) = variable(name)? {
         return Ok(Some(secret));
     }

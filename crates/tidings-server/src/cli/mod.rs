@@ -6,6 +6,7 @@
 mod bench;
 mod completions;
 mod config;
+mod doctor;
 mod hub_args;
 mod listen;
 mod output;
@@ -46,6 +47,7 @@ enum Command {
     Serve(serve::Args),
     Publish(publish::PublishArgs),
     Listen(listen::ListenArgs),
+    Doctor(doctor::DoctorArgs),
     #[command(subcommand)]
     Token(Box<token::Command>),
     #[command(subcommand)]
@@ -60,6 +62,11 @@ enum Command {
 #[error("{0}")]
 pub(crate) struct UsageError(pub(crate) String);
 
+/// A command that did not do what it was asked to, and has said so itself.
+#[derive(Debug, thiserror::Error)]
+#[error("it was told")]
+pub(crate) struct AlreadyTold;
+
 /// Parses the process's arguments, runs the command and tells what went wrong.
 pub fn main() -> ExitCode {
     // Exits by itself with 2 on wrong usage, and with 0 after `--help`.
@@ -68,6 +75,9 @@ pub fn main() -> ExitCode {
     if is_broken_pipe(&error) {
         // Whoever read our output has read enough, as in `tidings listen | head`.
         return EXIT_DONE.into();
+    }
+    if error.is::<AlreadyTold>() {
+        return EXIT_FAILED.into();
     }
     // Nothing is left to do about a stderr that cannot be written to.
     let _ = writeln!(io::stderr(), "tidings: {error:#}");
@@ -79,6 +89,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Publish(args) => block_on(publish::run(args)),
         Command::Listen(args) => block_on(listen::run(args)),
+        Command::Doctor(args) => block_on(doctor::run(args)),
         Command::Token(command) => token::run(*command),
         Command::Config(command) => config::run(command),
         #[cfg(target_os = "linux")]

@@ -12,6 +12,8 @@ mod life;
 mod named;
 mod process;
 mod reading;
+#[cfg(test)]
+mod tests;
 mod times;
 
 use std::sync::atomic::{AtomicU64, Ordering};

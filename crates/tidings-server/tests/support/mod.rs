@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "a failed test shows what it printed")]
 
 pub mod api;
+pub mod nginx;
 pub mod publisher;
 pub mod raw;
 pub mod reader;
