@@ -10,7 +10,7 @@ export interface Reader {
   readonly recent: Recent;
   /** Takes what was read next. */
   push(...entries: Entry[]): void;
-  /** Begins at a place: nothing before it was promised. */
+  /** Begins at a place, unless there is one: nothing before it was promised. */
   begin(place: string | undefined): void;
   /** There is a hole: what is pushed next follows another place. */
   skip(place: string | undefined): void;
@@ -123,12 +123,14 @@ export function createReader(
       handOn();
     },
     begin(start) {
-      place = start;
       recent.restart(start, env.now());
-      if (start !== undefined) host.moved(start);
+      if (place !== undefined || start === undefined) return;
+      place = start;
+      host.moved(start);
     },
     skip(end) {
-      recent.restart(end, env.now());
+      // A leader without a place has nothing to follow: what we have had is not forgotten for it.
+      recent.restart(end ?? place, env.now());
       rejoin();
       handOn();
     },

@@ -74,6 +74,28 @@ describe("tabs that share", () => {
     expect(scene.statuses()).toEqual(Array(3).fill("open"));
   });
 
+  test("are not misled by a newcomer that wakes up with a lock which was taken from it", async () => {
+    const scene = createScene();
+    const first = scene.open();
+    await scene.advance(100);
+    const sleeper = scene.open();
+    await scene.advance(0);
+    sleeper.tab.freeze();
+    const others = [scene.open(), scene.open()];
+    await scene.advance(100);
+    first.client.close();
+    await scene.advance(40_000);
+    scene.publish(5);
+    await scene.advance(100);
+    for (const { seen } of others) expect(seen).toEqual(span(1, 5));
+    sleeper.tab.thaw();
+    await scene.advance(10_000);
+    scene.publish(5);
+    await scene.advance(10_000);
+    for (const { seen } of [sleeper, ...others]) expect(seen).toEqual(span(1, 10));
+    expect(scene.server.streams.size).toBe(1);
+  });
+
   test("ask at once when the page is shown or the network is back", async () => {
     const scene = createScene();
     const tabs = await openTabs(scene, 3);
