@@ -14,6 +14,8 @@ mod named;
 mod process;
 mod pulse;
 mod reading;
+#[cfg(test)]
+mod tests;
 mod times;
 
 use std::sync::atomic::{AtomicU64, Ordering};
