@@ -5,6 +5,7 @@
 
 mod admin;
 mod body;
+mod connections;
 mod cors;
 mod dev;
 mod health;
@@ -19,7 +20,9 @@ mod rate_limit;
 mod revocations;
 mod site;
 mod sse;
+mod stats;
 mod tokens;
+mod topics;
 mod who;
 
 use std::sync::Arc;
@@ -40,7 +43,9 @@ use crate::delivery::Delivery;
 use crate::identity::{Authenticator, LiveSessions};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::readiness::Readiness;
 use crate::revocations::Revocations;
+use crate::stats::Stats;
 pub(crate) use problem::Problem;
 use problem::Refused;
 pub(crate) use sse::{OwnSocket, Peer, Stalled};
@@ -48,13 +53,15 @@ pub(crate) use sse::{OwnSocket, Peer, Stalled};
 /// What the routes work with.
 pub(crate) struct Hub {
     pub(crate) settings: ArcSwap<Settings>,
-    pub(crate) broker: Broker,
+    pub(crate) broker: Arc<Broker>,
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) limits: Limits,
     pub(crate) live_sessions: LiveSessions,
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) stats: Stats,
     /// Requests that were let in for nothing but a `userId` parameter.
     pub(crate) insecure_user_ids: AtomicU64,
 }
@@ -140,7 +147,11 @@ fn admin_routes(surface: Surface) -> Router<Shared> {
         .route("/metrics", exposition)
         .route("/api/admin/sse-metrics", get(metrics::sse_metrics))
         .route("/api/revocations", post(revocations::revoke))
-        .route("/api/admin/connections/{connection}", delete(admin::close_connection))
+        .route("/api/admin/stats", get(stats::history))
+        .route("/api/admin/topics", get(topics::list))
+        .route("/api/admin/topics/{topic}/events", get(topics::events))
+        .route("/api/admin/connections", get(connections::list))
+        .route("/api/admin/connections/{connection}", delete(connections::close))
 }
 
 fn get<H, T>(handler: H) -> MethodRouter<Shared>
