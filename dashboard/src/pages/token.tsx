@@ -1,0 +1,1 @@
+export function Token() { return <p>…</p>; }

@@ -1,0 +1,1 @@
+export function Topics() { return <p>…</p>; }
