@@ -22,7 +22,8 @@ export class Refusal extends Error {
 export interface Ask {
   method?: string;
   query?: Record<string, string | number | undefined>;
-  json?: unknown;
+  /** A body of JSON, as its text. */
+  json?: string;
   /** Asks with another credential than the operator's. */
   credential?: string;
   /** Statuses whose body is an answer, beside those of success. */
@@ -47,7 +48,7 @@ export function createApi(url: string, key: string): Api {
       cache: "no-store",
       credentials: "omit",
       redirect: "error",
-      ...(json === undefined ? {} : { body: JSON.stringify(json) }),
+      ...(json === undefined ? {} : { body: json }),
       ...(signal ? { signal } : {}),
     };
     const address = `${url}${path}${search.size ? `?${search}` : ""}`;

@@ -12,6 +12,7 @@ import { Topics } from "./pages/topics.tsx";
 import { type Part, type Route, useRoute } from "./route.ts";
 import type { Session } from "./session.ts";
 import { NAMES, Shell } from "./shell.tsx";
+import { focusTitle } from "./title.tsx";
 
 const PAGES: Record<Part, (props: { route: Route }) => ReactNode> = {
   overview: Overview,
@@ -38,17 +39,16 @@ export function App({ url, session }: { url: string; session: Session }) {
 function Signed({ signOut }: { signOut: () => void }) {
   const route = useRoute();
   const { part } = route;
-  const heading = useRef<HTMLHeadingElement>(null);
   const shown = useRef(part);
   useEffect(() => {
     document.title = `${NAMES[part]} · Tidings`;
     // Whoever chose another part by keyboard or screen reader goes on at its beginning.
-    if (shown.current !== part) heading.current?.focus();
+    if (shown.current !== part) focusTitle();
     shown.current = part;
   }, [part]);
   const Page = PAGES[part];
   return (
-    <Shell part={part} heading={heading} signOut={signOut}>
+    <Shell part={part} signOut={signOut}>
       <Page key={part} route={route} />
     </Shell>
   );

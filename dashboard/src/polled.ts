@@ -28,7 +28,7 @@ export function usePolled<T>(
   const [turn, setTurn] = useState(0);
   const refresh = useCallback(() => setTurn((number) => number + 1), []);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `question` stands for what `ask` asks.
+  // `question` stands for what `ask` asks.
   useEffect(() => {
     const abort = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;

@@ -1,10 +1,9 @@
-// The frame around every part: its name, the ways to the others, how this page itself is connected, the switch
-// between light and dark, and the way out.
+// The frame around every part: the ways to the others, the switch between light and dark, and the way out.
 
-import { type ReactNode, type RefObject, useEffect, useState } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 import { hrefTo, PARTS, type Part } from "./route.ts";
-import { Status } from "./status.tsx";
 import { chooseTheme, currentTheme, onThemeChange } from "./theme.ts";
+import { focusTitle } from "./title.tsx";
 
 export const NAMES: Record<Part, string> = {
   overview: "Overview",
@@ -15,18 +14,13 @@ export const NAMES: Record<Part, string> = {
   token: "Token",
 };
 
-export function Shell(props: {
-  part: Part;
-  heading: RefObject<HTMLHeadingElement | null>;
-  signOut: () => void;
-  children: ReactNode;
-}) {
-  const { part, heading, signOut, children } = props;
+export function Shell(props: { part: Part; signOut: () => void; children: ReactNode }) {
+  const { part, signOut, children } = props;
   return (
     <div className="shell">
-      <a className="skip" href="#main" onClick={(event) => skip(event, heading.current)}>
+      <button type="button" className="skip" onClick={focusTitle}>
         Skip to the content
-      </a>
+      </button>
       <header className="rail">
         <Brand />
         <nav aria-label="Parts of the dashboard">
@@ -47,23 +41,9 @@ export function Shell(props: {
           </button>
         </div>
       </header>
-      <main id="main">
-        <div className="title">
-          <h1 ref={heading} tabIndex={-1}>
-            {NAMES[part]}
-          </h1>
-          <Status />
-        </div>
-        {children}
-      </main>
+      <main id="main">{children}</main>
     </div>
   );
-}
-
-/** The address keeps naming the part, so the jump is made here. */
-function skip(event: { preventDefault(): void }, heading: HTMLElement | null): void {
-  event.preventDefault();
-  heading?.focus();
 }
 
 export function Brand() {

@@ -8,11 +8,11 @@ import { count, milliseconds, rate } from "../format.ts";
 import { inRange, RANGES, type Range } from "../history.ts";
 import { Busiest } from "../overview/busiest.tsx";
 import { Foundations } from "../overview/foundations.tsx";
+import { Title } from "../title.tsx";
 import { type Line, type Note, Panel } from "../ui/panel.tsx";
 
 const perSecond = (value: number | null): [string, string] => [rate(value), "/s"];
 const number = (value: number | null): [string, string] => [count(value), ""];
-const axisMs = (value: number) => (value === 0 ? "0" : milliseconds(value).join(" "));
 
 interface Shown {
   title: string;
@@ -59,7 +59,7 @@ const PANELS: readonly Shown[] = [
       { name: "median", tone: "accent", value: (s) => s.fanOutMs.p50, show: milliseconds },
       { name: "99th percentile", tone: "quiet", value: (s) => s.fanOutMs.p99, show: milliseconds },
     ],
-    label: axisMs,
+    label: axisMilliseconds,
     least: 0.5,
   },
   {
@@ -85,7 +85,9 @@ export function Overview() {
   const samples = useMemo(() => inRange(history, range, nowMs), [history, range, nowMs]);
   return (
     <>
-      <RangeChoice range={range} choose={setRange} />
+      <Title name="Overview">
+        <RangeChoice range={range} choose={setRange} />
+      </Title>
       {error && (
         <p className="notice bad" role="alert">
           The numbers of the past could not be read: {error}
@@ -126,6 +128,11 @@ function RangeChoice({ range, choose }: { range: Range; choose: (range: Range) =
       ))}
     </fieldset>
   );
+}
+
+function axisMilliseconds(value: number): string {
+  if (value >= 1000) return `${Number((value / 1000).toPrecision(3))} s`;
+  return value === 0 ? "0" : `${Number(value.toPrecision(3))} ms`;
 }
 
 /** Room is short beside a chart: `1.2k`, `25k`, `3M`. */

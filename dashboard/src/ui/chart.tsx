@@ -31,9 +31,11 @@ export interface ChartProps {
 const HEIGHT_PX = 132;
 const AXIS_PX = 46;
 const SHARED_CURSOR = "charts";
-const WHOLE_STEPS = [1, 2, 5].flatMap((step) =>
-  Array.from({ length: 12 }, (_, power) => step * 10 ** power),
-);
+const WHOLE_STEPS = Array.from({ length: 10 }, (_, power) => 10 ** power).flatMap((power) => [
+  power,
+  2 * power,
+  5 * power,
+]);
 
 export function Chart(props: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
@@ -41,7 +43,7 @@ export function Chart(props: ChartProps) {
   const newest = useRef(props);
   newest.current = props;
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: made once; what changes is read from `newest`.
+  // Made once; what changes is read from `newest`.
   useEffect(() => {
     const element = place.current;
     if (!element) return;
@@ -76,7 +78,11 @@ function make(element: HTMLElement, newest: { readonly current: ChartProps }): u
   const { data, tones, whole } = newest.current;
   const colour = (name: string) => () => colourOf(element, name);
   const tick = { stroke: colour("--line"), width: 1, size: 4 };
-  const axis = { stroke: colour("--quiet"), font: `11px ${getComputedStyle(element).fontFamily}`, ticks: tick };
+  const axis = {
+    stroke: colour("--quiet"),
+    font: `11px ${getComputedStyle(element).fontFamily}`,
+    ticks: tick,
+  };
   const options: uPlot.Options = {
     width: Math.max(1, Math.floor(element.clientWidth)),
     height: HEIGHT_PX,
