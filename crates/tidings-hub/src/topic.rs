@@ -49,6 +49,11 @@ impl Topic {
         &self.0
     }
 
+    /// Whether it is one of the hub's own, which begin with `$`.
+    pub fn is_own(&self) -> bool {
+        self.0.starts_with('$')
+    }
+
     /// The segments, first to last.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
         self.0.split('/')

@@ -6,7 +6,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,13 +25,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use crate::delivery::Delivery;
+use crate::guarded::Guarded;
 use crate::head::{self, StreamRequest};
-use crate::http::{OwnSocket, Peer};
+use crate::http::{OwnSocket, Peer, Stalled};
 use crate::rewound::Rewound;
 use crate::tls::Tls;
 
@@ -147,8 +146,10 @@ impl Acceptor {
             }
             _ => read,
         };
-        let stream = Rewound::new(rest.freeze(), stall_guarded(socket, timeouts));
-        Box::pin(self.leave_to_hyper(stream, peer, watcher)).await
+        let stalled = Stalled::default();
+        let socket = Guarded::new(socket, timeouts.write_stall, Arc::clone(&stalled.0));
+        let stream = Rewound::new(rest.freeze(), socket);
+        Box::pin(self.leave_to_hyper(stream, peer, stalled, watcher)).await
     }
 
     async fn serve_tls(
@@ -160,13 +161,15 @@ impl Acceptor {
         watcher: Watcher,
     ) -> anyhow::Result<()> {
         let mut read = BytesMut::new();
-        let handshake = tls.acceptor().accept(stall_guarded(socket, timeouts));
+        let stalled = Stalled::default();
+        let socket = Guarded::new(socket, timeouts.write_stall, Arc::clone(&stalled.0));
+        let handshake = tls.acceptor().accept(socket);
         let Some(stream) = self.in_time(handshake).await else { return Ok(()) };
         let mut stream = stream?;
         let first = self.in_time(self.read_head(&mut stream, &mut read)).await;
         let Some(first) = first else { return Ok(()) };
         first?;
-        self.leave_to_hyper(Rewound::new(read.freeze(), stream), peer, watcher).await
+        self.leave_to_hyper(Rewound::new(read.freeze(), stream), peer, stalled, watcher).await
     }
 
     /// What comes of a client's first steps; nothing when it takes too long over them.
@@ -245,10 +248,12 @@ impl Acceptor {
         &self,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         peer: SocketAddr,
+        stalled: Stalled,
         watcher: Watcher,
     ) -> anyhow::Result<()> {
         let service = self.router.clone().map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
+            request.extensions_mut().insert(stalled.clone());
             request
         });
         let service = TowerToHyperService::new(service);
@@ -269,13 +274,6 @@ impl Acceptor {
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         watcher.watch(connection).await.map_err(|error| anyhow::anyhow!(error))
     }
-}
-
-/// A socket that fails when it has been full for too long.
-fn stall_guarded(socket: TcpStream, timeouts: Timeouts) -> Pin<Box<TimeoutStream<TcpStream>>> {
-    let mut socket = TimeoutStream::new(socket);
-    socket.set_write_timeout(Some(timeouts.write_stall));
-    Box::pin(socket)
 }
 
 /// Listens on an address. Its sockets are prepared before the first peer can connect.

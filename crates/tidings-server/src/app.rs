@@ -22,9 +22,10 @@ use crate::broker::{Broker, IdempotencyBounds, Memory};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigSource, LegacyUserId};
 use crate::delivery::{ConnectionId, Delivery, SharedLog, Target};
-use crate::http::{Hub, Settings, Surface, router};
+use crate::http::{Hub, Problem, Settings, Surface, router};
 use crate::identity::{Authenticator, KEY_SET_REFRESH_SECS, LiveSessions, LoadError};
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::revocations::Revocations;
 use crate::tls::Tls;
 
@@ -133,8 +134,10 @@ fn build(config: Config) -> anyhow::Result<Arc<Hub>> {
     let shards = if config.streams.own_sockets { cores() } else { 0 };
     let shared_log = SharedLog::new(Arc::clone(&log), clock);
     let revocations = Arc::new(Revocations::default());
-    let delivery = Delivery::start(shared_log, shards, Arc::clone(&revocations))
-        .context("cannot start delivery threads")?;
+    let metrics = Arc::new(Metrics::new(clock, shards, Problem::CODES));
+    let delivery =
+        Delivery::start(shared_log, shards, Arc::clone(&revocations), Arc::clone(&metrics))
+            .context("cannot start delivery threads")?;
     let delivery = Arc::new(delivery);
     let idempotency = IdempotencyBounds {
         window_secs: config.idempotency.window_secs,
@@ -146,7 +149,7 @@ fn build(config: Config) -> anyhow::Result<Arc<Hub>> {
     };
     let broker = match config.broker {
         crate::config::Broker::Memory => {
-            Broker::Memory(Memory::new(log, idempotency, clock, announce))
+            Broker::Memory(Memory::new(log, idempotency, clock, Arc::clone(&metrics), announce))
         }
     };
     let settings = ArcSwap::from_pointee(settings(config, None)?);
@@ -160,6 +163,7 @@ fn build(config: Config) -> anyhow::Result<Arc<Hub>> {
         limits,
         live_sessions,
         clock,
+        metrics,
         insecure_user_ids,
     }))
 }
@@ -226,6 +230,7 @@ async fn expire(hub: Arc<Hub>) {
         hub.broker.expire();
         hub.revocations.forget(hub.clock.now().unix_ms);
         hub.limits.forget(hub.clock.uptime_ns());
+        hub.metrics.flights.settle(hub.clock.uptime_ns());
     }
 }
 

@@ -1,6 +1,6 @@
 //! The server behind the binary `tidings`: publish over HTTP, subscribe over SSE or polling.
 //!
-//! Arrows point one way: `main → cli → app → http → {identity, delivery, broker} → tidings-hub`;
+//! Arrows point one way: `main → cli → app → http → {identity, delivery, broker} → metrics → tidings-hub`;
 //! `config` is a leaf.
 
 mod accept;
@@ -11,11 +11,13 @@ mod clock;
 pub mod config;
 mod delivery;
 mod dev;
+mod guarded;
 mod head;
 mod http;
 pub mod identity;
 mod limits;
 mod logging;
+mod metrics;
 mod revocations;
 mod rewound;
 mod tls;

@@ -24,6 +24,8 @@ pub(crate) enum Broker {
 pub(crate) struct Publication {
     pub(crate) event: Event,
     pub(crate) key: Option<IdempotencyKey>,
+    /// When its request had been read, in nanoseconds of uptime.
+    pub(crate) received_ns: u64,
 }
 
 /// What became of a publication.

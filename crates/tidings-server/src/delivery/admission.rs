@@ -5,9 +5,11 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 use std::hash::Hash;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::limits::subnet;
+use crate::metrics::{Life, Metrics, Outcome, UserStreams};
 
 /// The most there may be; 0 lifts a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,19 +28,47 @@ pub(crate) enum Full {
 }
 
 /// Counts the open streams. Cloning shares the counts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Admission {
     counts: Arc<Mutex<Counts>>,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
     node: usize,
-    users: HashMap<Arc<str>, usize>,
+    users: HashMap<Arc<str>, OfUser>,
     addresses: HashMap<IpAddr, usize>,
 }
 
+/// A user's open streams.
+#[derive(Debug, Default)]
+struct OfUser {
+    streams: usize,
+    /// Events that were written to these, and to others that were open with them.
+    delivered: Arc<AtomicU64>,
+}
+
 impl Admission {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { counts: Arc::default(), metrics }
+    }
+
+    pub(super) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Who has open streams.
+    pub(super) fn users(&self) -> Vec<UserStreams> {
+        let counts = self.counts();
+        let of = |(user, of_user): (&Arc<str>, &OfUser)| UserStreams {
+            user: Arc::clone(user),
+            streams: of_user.streams,
+            delivered: of_user.delivered.load(Ordering::Relaxed),
+        };
+        counts.users.iter().map(of).collect()
+    }
+
     /// Open streams.
     pub(crate) fn streams(&self) -> usize {
         self.counts().node
@@ -56,7 +86,8 @@ impl Admission {
         if is_full(counts.node, bounds.per_node) {
             return Err(Full::Node);
         }
-        let of_user = user.and_then(|user| counts.users.get(user)).copied().unwrap_or(0);
+        let of_user =
+            user.and_then(|user| counts.users.get(user)).map_or(0, |of_user| of_user.streams);
         if is_full(of_user, bounds.per_user) {
             return Err(Full::User);
         }
@@ -69,10 +100,14 @@ impl Admission {
         let user = user.map(|user| {
             let known = counts.users.get_key_value(user).map(|(known, _)| Arc::clone(known));
             let user = known.unwrap_or_else(|| user.into());
-            *counts.users.entry(Arc::clone(&user)).or_default() += 1;
-            user
+            let of_user = counts.users.entry(Arc::clone(&user)).or_default();
+            of_user.streams += 1;
+            (user, Arc::clone(&of_user.delivered))
         });
-        Ok(Reservation { admission: self.clone(), user, address, held: None })
+        drop(counts);
+        let (user, delivered) = user.unzip();
+        let admission = self.clone();
+        Ok(Reservation { admission, user, delivered, address, life: None, held: None })
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -89,7 +124,11 @@ fn is_full(count: usize, bound: usize) -> bool {
 pub(crate) struct Reservation {
     admission: Admission,
     user: Option<Arc<str>>,
+    /// Shared by all streams of the user.
+    delivered: Option<Arc<AtomicU64>>,
     address: IpAddr,
+    /// Once it is a stream.
+    life: Option<Life>,
     /// What else the stream's end lets go of.
     held: Option<Box<dyn Held>>,
 }
@@ -104,6 +143,31 @@ impl Reservation {
     pub(crate) fn hold(&mut self, held: impl Held + 'static) {
         self.held = Some(Box::new(held));
     }
+
+    /// The stream begins, of a reader who has proved by this method who it is.
+    pub(super) fn begin(&mut self, method: &str) {
+        self.life = Some(Life::begin(self.metrics(), method));
+    }
+
+    /// Says why the stream ends.
+    pub(super) fn ends(&mut self, outcome: Outcome) {
+        if let Some(life) = &mut self.life {
+            life.ends(outcome);
+        }
+    }
+
+    /// Events were written to the stream.
+    pub(super) fn count_delivered(&self, events: u64) {
+        if let Some(delivered) = &self.delivered
+            && events > 0
+        {
+            delivered.fetch_add(events, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.admission.metrics
+    }
 }
 
 impl Drop for Reservation {
@@ -111,8 +175,21 @@ impl Drop for Reservation {
         let mut counts = self.admission.counts();
         counts.node -= 1;
         decrement(&mut counts.addresses, self.address);
-        if let Some(user) = self.user.take() {
-            decrement(&mut counts.users, user);
+        let mut left = None;
+        if let Some(user) = self.user.take()
+            && let Entry::Occupied(mut of_user) = counts.users.entry(user)
+        {
+            of_user.get_mut().streams -= 1;
+            if of_user.get().streams == 0 {
+                left = Some(of_user.remove_entry());
+            }
+        }
+        drop(counts);
+        if let Some((user, of_user)) = left {
+            self.metrics().delivered_to(&user, of_user.delivered.load(Ordering::Relaxed));
+        }
+        if let Some(life) = self.life.take() {
+            life.end(self.metrics());
         }
     }
 }
@@ -138,7 +215,7 @@ mod tests {
 
     #[test]
     fn each_bound_is_reached_by_itself_and_given_back() {
-        let admission = Admission::default();
+        let admission = Admission::new(Arc::default());
         let admit = |user, from| admission.admit(user, address(from), BOUNDS);
         let first = admit(Some("a"), "10.0.0.1").unwrap();
         let _second = admit(Some("a"), "10.0.0.2").unwrap();
@@ -155,7 +232,7 @@ mod tests {
 
     #[test]
     fn nothing_is_remembered_of_whoever_has_left() {
-        let admission = Admission::default();
+        let admission = Admission::new(Arc::default());
         drop(admission.admit(Some("a"), address("::1"), BOUNDS).unwrap());
         let counts = admission.counts();
         assert!(counts.users.is_empty() && counts.addresses.is_empty() && counts.node == 0);

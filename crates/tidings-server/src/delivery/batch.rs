@@ -6,6 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidings_hub::{Position, StoredEvent};
 
+use crate::metrics::Delivered;
+
 /// What is written in one go: frames one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -21,13 +23,18 @@ struct Part {
     position: Position,
     /// Where this part ends in the whole.
     end: usize,
+    /// The events up to and with this part.
+    events: Delivered,
 }
 
 /// How far a write got.
 #[derive(Debug)]
 pub(super) enum Written {
     /// To the end.
-    All,
+    All {
+        /// The events in it.
+        delivered: Delivered,
+    },
     /// The socket is full.
     Blocked {
         /// Where the reader is once it has taken `rest`.
@@ -36,11 +43,27 @@ pub(super) enum Written {
         rest: Bytes,
         /// Whether anything was taken.
         progress: bool,
+        /// The events that were taken whole.
+        delivered: Delivered,
+        /// The event that `rest` is the end of.
+        cut: Delivered,
     },
 }
 
 impl Batch {
+    /// Something of the hub's own, which is no event.
     pub(super) fn push(&mut self, bytes: Bytes, position: Position) {
+        self.push_part(bytes, position, Delivered::default());
+    }
+
+    pub(super) fn push_event(&mut self, event: &Arc<StoredEvent>) {
+        let one = Delivered { events: 1, bytes: event.frame().len() as u64 };
+        self.push_part(event.frame().clone(), event.position(), one);
+    }
+
+    fn push_part(&mut self, bytes: Bytes, position: Position, one: Delivered) {
+        let mut events = self.events_before(self.parts.len());
+        events += one;
         let end = self.len() + bytes.len();
         match self.parts.len() {
             0 => {}
@@ -50,11 +73,7 @@ impl Batch {
             }
             _ => self.joined.extend_from_slice(&bytes),
         }
-        self.parts.push(Part { bytes, position, end });
-    }
-
-    pub(super) fn push_event(&mut self, event: &Arc<StoredEvent>) {
-        self.push(event.frame().clone(), event.position());
+        self.parts.push(Part { bytes, position, end, events });
     }
 
     pub(super) fn clear(&mut self) {
@@ -79,6 +98,15 @@ impl Batch {
         self.parts.partition_point(|part| part.position <= position)
     }
 
+    /// Events up to a position.
+    pub(super) fn events_up_to(&self, position: Position) -> u64 {
+        self.events_before(self.parts.partition_point(|part| part.position <= position)).events
+    }
+
+    fn events_before(&self, part: usize) -> Delivered {
+        part.checked_sub(1).map_or(Delivered::default(), |previous| self.parts[previous].events)
+    }
+
     /// Writes from a part on, to a reader that is at `before`.
     pub(super) fn write(
         &self,
@@ -89,7 +117,10 @@ impl Batch {
         let start = from.checked_sub(1).map_or(0, |previous| self.parts[previous].end);
         let bytes = &self.bytes()[start..];
         let count = match write_some(socket, bytes)? {
-            count if count == bytes.len() => return Ok(Written::All),
+            count if count == bytes.len() => {
+                let delivered = self.events_before(self.parts.len()) - self.events_before(from);
+                return Ok(Written::All { delivered });
+            }
             count => count,
         };
         let reached = start + count;
@@ -100,12 +131,19 @@ impl Batch {
         } else {
             self.parts[cut].bytes.slice(reached - cut_start..)
         };
+        let delivered = self.events_before(cut) - self.events_before(from);
+        let cut_event = if rest.is_empty() {
+            Delivered::default()
+        } else {
+            self.events_before(cut + 1) - self.events_before(cut)
+        };
         let position = match (rest.is_empty(), cut) {
             (false, cut) => self.parts[cut].position,
             (true, cut) if cut == from => before,
             (true, cut) => self.parts[cut - 1].position,
         };
-        Ok(Written::Blocked { position, rest, progress: count > 0 })
+        let progress = count > 0;
+        Ok(Written::Blocked { position, rest, progress, delivered, cut: cut_event })
     }
 
     fn bytes(&self) -> &[u8] {

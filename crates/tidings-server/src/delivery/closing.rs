@@ -60,9 +60,11 @@ impl Target {
     }
 }
 
-/// Tells a shard to close streams. It answers with their number; one that has ended does not answer.
+/// What a shard is told to do. It answers when it is done; one that has ended does not answer.
 #[derive(Debug)]
-pub(super) struct Order {
-    pub(super) target: Target,
-    pub(super) closed: oneshot::Sender<usize>,
+pub(super) enum Order {
+    /// Close streams, and say how many it were.
+    Close(Target, oneshot::Sender<usize>),
+    /// Count for their users what streams were written.
+    Settle(oneshot::Sender<()>),
 }

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use mio::event::Source;
+use mio::event::Source as _;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use tidings_hub::{PageBounds, Position, Reader, Selection};
@@ -18,6 +18,7 @@ use super::closing::Owner;
 use super::groups::GroupKey;
 use super::wire::{self, ExpiringReason};
 use super::{Reservation, SharedLog};
+use crate::metrics::{Delivered, Outcome, Work};
 
 /// Pages a connection that catches up is given before the others get their turn.
 const PAGES_PER_TURN: usize = 4;
@@ -67,7 +68,9 @@ pub(super) struct Connection {
     /// Whether it stands in the shard's queue.
     pub(super) is_queued: bool,
     pub(super) owner: Owner,
-    _reservation: Reservation,
+    /// Events it was written and nobody was told of yet.
+    delivered: u64,
+    reservation: Reservation,
 }
 
 /// What a connection needs that reads the log by itself.
@@ -75,13 +78,25 @@ pub(super) struct Connection {
 pub(super) struct Behind {
     /// To be written before anything else. The reader's place is the one after it.
     rest: Bytes,
+    /// The event that `rest` is the end of.
+    cut: Delivered,
     reader: Reader,
+    /// What lies up to here is from before the stream began.
+    replay_end: Position,
     /// When the socket last took something.
     progress: Tick,
     /// Whether a gap was told and the client's cursor has not been moved past it.
     is_untold: bool,
     /// Whether the stream ends after `rest`.
     is_closing: bool,
+}
+
+/// What one who catches up reads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'a> {
+    pub(super) log: &'a SharedLog,
+    pub(super) selection: &'a Selection,
+    pub(super) page: PageBounds,
 }
 
 /// How a turn of catching up ended.
@@ -103,6 +118,8 @@ pub(super) struct Beginning {
     pub(super) first_bytes: Bytes,
     pub(super) reader: Reader,
     pub(super) told_gap: bool,
+    /// The newest event when the stream was opened.
+    pub(super) replay_end: Position,
     pub(super) heartbeat_secs: u16,
     pub(super) end_reason: ExpiringReason,
     pub(super) end_at: Tick,
@@ -119,7 +136,8 @@ impl Connection {
         now: Tick,
     ) -> Self {
         let Beginning { first_bytes, reader, told_gap, .. } = beginning;
-        let behind = Behind::new(first_bytes, reader, told_gap, now);
+        let mut behind = Behind::new(first_bytes, reader, told_gap, now);
+        behind.replays_up_to(beginning.replay_end);
         Self {
             socket,
             group,
@@ -133,7 +151,8 @@ impl Connection {
             warn_at: beginning.warn_at,
             is_queued: false,
             owner: beginning.owner,
-            _reservation: beginning.reservation,
+            delivered: 0,
+            reservation: beginning.reservation,
         }
     }
 
@@ -173,7 +192,13 @@ impl Connection {
 
     /// Writes the events of a batch that a live connection does not have yet. Whatever its socket
     /// does not take is left in the log.
-    pub(super) fn send(&mut self, batch: &Batch, floor: Position, now: Tick) -> io::Result<()> {
+    pub(super) fn send(
+        &mut self,
+        batch: &Batch,
+        floor: Position,
+        now: Tick,
+        work: &mut Work,
+    ) -> io::Result<()> {
         let Some(last) = batch.last() else { return Ok(()) };
         let position = self.position.max(floor);
         if position >= last {
@@ -181,11 +206,34 @@ impl Connection {
         }
         let from = batch.index_after(position);
         match batch.write(&mut self.socket, from, position)? {
-            Written::All => self.position = last,
-            Written::Blocked { position, rest, .. } => self.fall_behind(position, rest, now),
+            Written::All { delivered } => {
+                self.position = last;
+                self.count(delivered, work);
+            }
+            Written::Blocked { position, rest, delivered, cut, .. } => {
+                self.count(delivered, work);
+                let mut behind = Behind::new(rest, Reader::at(position), false, now);
+                behind.cut = cut;
+                self.behind = Some(Box::new(behind));
+            }
         }
         self.last_write = now;
         Ok(())
+    }
+
+    fn count(&mut self, delivered: Delivered, work: &mut Work) {
+        self.delivered += delivered.events;
+        work.delivered += delivered;
+    }
+
+    /// Counts for its user what it was written.
+    pub(super) fn settle(&mut self) {
+        self.reservation.count_delivered(std::mem::take(&mut self.delivered));
+    }
+
+    /// Says why it ends.
+    pub(super) fn ends(&mut self, outcome: Outcome) {
+        self.reservation.ends(outcome);
     }
 
     /// Writes a few bytes of the hub's own to a live connection.
@@ -221,14 +269,16 @@ impl Connection {
     /// Writes what waits, then reads on in the log: until live, or blocked, or the turn is over.
     pub(super) fn go_on(
         &mut self,
-        log: &SharedLog,
-        selection: &Selection,
-        page: PageBounds,
+        source: Source<'_>,
         batch: &mut Batch,
         now: Tick,
+        work: &mut Work,
     ) -> io::Result<Turn> {
         let Some(mut behind) = self.behind.take() else { return Ok(Turn::CaughtUp) };
-        let turn = behind.go_on(&mut self.socket, log, selection, page, batch, now)?;
+        let before = work.delivered;
+        let turn = behind.go_on(&mut self.socket, source, batch, now, work);
+        self.delivered += (work.delivered - before).events;
+        let turn = turn?;
         self.last_write = now;
         if turn == Turn::CaughtUp {
             self.position = behind.position();
@@ -253,9 +303,28 @@ impl Connection {
     }
 }
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}
+
 impl Behind {
     pub(super) fn new(rest: Bytes, reader: Reader, is_untold: bool, now: Tick) -> Self {
-        Self { rest, reader, progress: now, is_untold, is_closing: false }
+        Self {
+            rest,
+            cut: Delivered::default(),
+            reader,
+            replay_end: Position::START,
+            progress: now,
+            is_untold,
+            is_closing: false,
+        }
+    }
+
+    /// What lies up to this position is from before the stream began.
+    pub(super) fn replays_up_to(&mut self, position: Position) {
+        self.replay_end = position;
     }
 
     pub(super) fn position(&self) -> Position {
@@ -265,11 +334,10 @@ impl Behind {
     pub(super) fn go_on(
         &mut self,
         socket: &mut impl Write,
-        log: &SharedLog,
-        selection: &Selection,
-        page: PageBounds,
+        source: Source<'_>,
         batch: &mut Batch,
         now: Tick,
+        work: &mut Work,
     ) -> io::Result<Turn> {
         let written = write_some(socket, &self.rest)?;
         if written > 0 {
@@ -280,12 +348,16 @@ impl Behind {
         if !self.rest.is_empty() {
             return Ok(Turn::Blocked);
         }
+        let cut = std::mem::take(&mut self.cut);
+        let was_replay = self.reader.position() <= self.replay_end;
+        work.delivered += cut;
+        work.replayed += if was_replay { cut.events } else { 0 };
         if self.is_closing {
             return Ok(Turn::Finished);
         }
         for _ in 0..PAGES_PER_TURN {
             let before = self.reader.clone();
-            let more = self.read(log, selection, page, batch);
+            let (more, gaps) = self.read(source, batch);
             if batch.is_empty() {
                 if more {
                     continue;
@@ -293,9 +365,16 @@ impl Behind {
                 return Ok(Turn::CaughtUp);
             }
             match batch.write(socket, 0, before.position())? {
-                Written::All => self.progress = now,
-                Written::Blocked { position, rest, progress } => {
+                Written::All { delivered } => {
+                    self.progress = now;
+                    work.gaps += gaps;
+                    self.count(delivered, batch, work);
+                }
+                Written::Blocked { position, rest, progress, delivered, cut } => {
+                    self.count(delivered, batch, work);
+                    self.cut = cut;
                     if progress {
+                        work.gaps += gaps;
                         self.progress = now;
                         self.reader.move_to(position);
                         // The part that leads to the end of the log moves the client's cursor there.
@@ -315,14 +394,14 @@ impl Behind {
         Ok(Turn::More)
     }
 
-    /// Fills the batch with the next page; whether there may be more.
-    fn read(
-        &mut self,
-        log: &SharedLog,
-        selection: &Selection,
-        page: PageBounds,
-        batch: &mut Batch,
-    ) -> bool {
+    fn count(&self, delivered: Delivered, batch: &Batch, work: &mut Work) {
+        work.delivered += delivered;
+        work.replayed += delivered.events.min(batch.events_up_to(self.replay_end));
+    }
+
+    /// Fills the batch with the next page; whether there may be more, and how many gaps are in it.
+    fn read(&mut self, source: Source<'_>, batch: &mut Batch) -> (bool, u64) {
+        let Source { log, selection, page } = source;
         batch.clear();
         let before = self.reader.position();
         let advance = log.advance(&mut self.reader, selection, page);
@@ -338,6 +417,6 @@ impl Behind {
             // What was missing is behind the reader now: coming back, it is not told again.
             batch.push(wire::heartbeat(log.cursor_at(position)), position);
         }
-        advance.page.more
+        (advance.page.more, u64::from(advance.gap.is_some()))
     }
 }

@@ -11,9 +11,10 @@ use tidings_hub::{
 };
 
 use super::batch::{Batch, Written};
-use super::connection::{Behind, Tick, Turn};
+use super::connection::{Behind, Source, Tick, Turn};
 use super::log::SharedLog;
 use crate::clock::Clock;
+use crate::metrics::{Delivered, Work};
 
 /// Takes so many bytes and is full; then again, as often as it is emptied.
 #[derive(Debug, Default)]
@@ -54,6 +55,14 @@ fn append(hub: &mut Hub, topic: &str, text: &str) -> Arc<StoredEvent> {
     hub.append(event.unwrap(), Clock::start().now()).event
 }
 
+fn counted<'a>(events: impl IntoIterator<Item = &'a Arc<StoredEvent>>) -> Delivered {
+    let mut counted = Delivered::default();
+    for event in events {
+        counted += Delivered { events: 1, bytes: event.frame().len() as u64 };
+    }
+    counted
+}
+
 #[test]
 fn a_batch_cut_at_any_byte_is_gone_on_with_from_the_reported_place() {
     let mut hub = hub(100);
@@ -74,9 +83,17 @@ fn a_batch_cut_at_any_byte_is_gone_on_with_from_the_reported_place() {
                 let written = batch.write(&mut socket, from, before).unwrap();
                 let mut got = socket.taken;
                 match written {
-                    Written::All => assert_eq!(room, whole.len()),
-                    Written::Blocked { position, rest, progress } => {
+                    Written::All { delivered } => {
+                        assert_eq!(room, whole.len());
+                        assert_eq!(delivered, counted(&events[from..count]));
+                    }
+                    Written::Blocked { position, rest, progress, mut delivered, cut } => {
                         assert_eq!(progress, room > 0);
+                        assert_eq!(cut.events, u64::from(!rest.is_empty()));
+                        delivered += cut;
+                        let reached = events[from..count].iter();
+                        let reached = reached.take_while(|event| event.position() <= position);
+                        assert_eq!(delivered, counted(reached));
                         got.extend_from_slice(&rest);
                         for event in &events[..count] {
                             if event.position() > position {
@@ -95,19 +112,27 @@ fn a_batch_cut_at_any_byte_is_gone_on_with_from_the_reported_place() {
 fn read_all(log: &SharedLog, selection: &Selection, page_events: usize, rooms: &[usize]) -> String {
     let first_bytes = Bytes::from_static(b"head\n\n");
     let mut behind = Behind::new(first_bytes, Reader::at(Position::START), false, Tick(0));
+    behind.replays_up_to(log.newest());
+    let mut work = Work::default();
     let mut socket = Socket::default();
     let mut batch = Batch::default();
     let page = PageBounds { events_max: page_events, bytes_max: 10_000 };
+    let source = Source { log, selection, page };
     for turn in 0.. {
         assert!(turn < 100_000, "it never ends");
         socket.room = rooms.get(turn).copied().unwrap_or(usize::MAX);
-        let outcome = behind.go_on(&mut socket, log, selection, page, &mut batch, Tick(0));
+        let outcome = behind.go_on(&mut socket, source, &mut batch, Tick(0), &mut work);
         if outcome.unwrap() == Turn::CaughtUp {
             break;
         }
     }
     assert_eq!(behind.position(), log.newest());
-    String::from_utf8(socket.taken).unwrap()
+    let text = String::from_utf8(socket.taken).unwrap();
+    // Cut or not, every event is counted once, and so is a gap.
+    assert_eq!(work.delivered.events, text.matches("\ndata: ").count() as u64 - work.gaps);
+    assert_eq!(work.replayed, work.delivered.events);
+    assert_eq!(work.gaps, text.matches("event: tidings.gap").count() as u64);
+    text
 }
 
 #[test]

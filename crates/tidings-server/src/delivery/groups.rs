@@ -79,8 +79,10 @@ impl Groups {
     }
 
     /// Gathers an event for every group that wants it: once, however many of its topics match.
-    pub(super) fn gather(&mut self, event: &Arc<StoredEvent>) {
+    /// Whether there is one.
+    pub(super) fn gather(&mut self, event: &Arc<StoredEvent>) -> bool {
         let Self { groups, index, dirty, .. } = self;
+        let mut is_wanted = false;
         for topic in event.topics() {
             index.for_each_match(topic, |&group_key| {
                 let group = &mut groups[group_key as usize];
@@ -92,8 +94,10 @@ impl Groups {
                     dirty.push(group_key);
                 }
                 group.pending.push(Arc::clone(event));
+                is_wanted = true;
             });
         }
+        is_wanted
     }
 
     /// A group with something pending, and what it is: each once, until none is left.

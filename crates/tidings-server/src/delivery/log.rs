@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidings_hub::{
-    Advance, Cursor, Hub, Opening, PageBounds, Position, Reader, Selection, Start, Tail,
+    Advance, Cursor, Hub, LogSize, Opening, PageBounds, Position, Reader, Selection, Start, Tail,
 };
 
 use crate::clock::Clock;
@@ -20,9 +20,15 @@ impl SharedLog {
         Self { hub, clock }
     }
 
-    /// Finds a subscriber's place in the log.
-    pub(crate) fn open(&self, start: Start, selection: &Selection) -> Opening {
-        self.hub().open(start, selection, self.clock.now())
+    /// Finds a subscriber's place in the log, and the newest position there is at that moment.
+    pub(crate) fn open(&self, start: Start, selection: &Selection) -> (Opening, Position) {
+        let hub = self.hub();
+        (hub.open(start, selection, self.clock.now()), hub.cursor().position)
+    }
+
+    /// How much the log holds.
+    pub(crate) fn size(&self) -> LogSize {
+        self.hub().size()
     }
 
     /// Reads on from a subscriber's place.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use mio::{Registry, Token, Waker};
 use tokio::sync::oneshot;
 
-use super::closing::{Order, Target};
+use super::closing::Order;
 use super::opening::OpenStream;
 
 /// A stream whose socket is to be delivered to directly.
@@ -80,11 +80,13 @@ impl Mailbox {
         }
     }
 
-    /// Tells the shard that the log has grown, if it has anyone to tell.
-    pub(super) fn announce(&self) {
-        if self.connections() > 0 {
+    /// Tells the shard that the log has grown, if it has anyone to tell. Whether it has.
+    pub(super) fn announce(&self) -> bool {
+        let has_listeners = self.connections() > 0;
+        if has_listeners {
             self.wake();
         }
+        has_listeners
     }
 
     pub(super) fn wake(&self) {
@@ -103,11 +105,14 @@ impl Mailbox {
         std::mem::take(&mut *self.newcomers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Has the shard close streams. The answer is their number; a shard that has ended gives none.
-    pub(super) fn order(&self, target: Target) -> oneshot::Receiver<usize> {
-        let (closed, answer) = oneshot::channel();
+    /// Has the shard do something, and answer; a shard that has ended gives no answer.
+    pub(super) fn order<T>(
+        &self,
+        order: impl FnOnce(oneshot::Sender<T>) -> Order,
+    ) -> oneshot::Receiver<T> {
+        let (done, answer) = oneshot::channel();
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        orders.push(Order { target, closed });
+        orders.push(order(done));
         drop(orders);
         self.wake();
         if self.is_closed() {

@@ -27,9 +27,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tidings_hub::{Selection, StoredEvent};
+use tidings_hub::{Position, Selection, StoredEvent};
 use tokio::sync::watch;
 
+use crate::metrics::{Metrics, UserStreams};
 use crate::revocations::{Holder, Revocations};
 use admission::Reservation;
 pub(crate) use admission::{Admission, AdmissionBounds, Full};
@@ -51,6 +52,7 @@ pub(crate) struct Delivery {
     waiters: Arc<Waiters>,
     admission: Admission,
     revocations: Arc<Revocations>,
+    metrics: Arc<Metrics>,
     leaving: AtomicBool,
     draining: watch::Sender<bool>,
 }
@@ -61,14 +63,16 @@ impl Delivery {
         log: SharedLog,
         shards: usize,
         revocations: Arc<Revocations>,
+        metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
-        let admission = Admission::default();
+        let admission = Admission::new(Arc::clone(&metrics));
         Ok(Self {
             shards: Shards::start(shards, &log, &admission, &revocations)?,
             log,
             waiters: Arc::default(),
             admission,
             revocations,
+            metrics,
             leaving: AtomicBool::new(false),
             draining: watch::Sender::new(false),
         })
@@ -84,14 +88,16 @@ impl Delivery {
 
     /// Tells whoever listens to one of these events that there is something to read.
     pub(crate) fn announce(&self, events: &[Arc<StoredEvent>]) {
-        self.shards.announce();
-        self.waiters.wake(events.iter().flat_map(|event| event.topics()));
+        let shards = self.shards.announce();
+        self.waiters.wake(events, |event, woken| {
+            self.metrics.flights.announced(event.position(), shards + woken);
+        });
     }
 
     /// A place to wait for events of this selection. Made before the log is read, it cannot miss
     /// what is published in between.
-    fn wait_for(&self, selection: &Selection, owner: Owner) -> Waiter {
-        let waiter = Waiter::new(&self.waiters, selection, owner);
+    fn wait_for(&self, selection: &Selection, owner: Owner, position: Position) -> Waiter {
+        let waiter = Waiter::new(&self.waiters, selection, owner, position);
         // Revoked since they were let in: from here on a revocation finds them.
         if self.revocations.is_revoked(&owner.holder) {
             waiter.revoke();
@@ -101,13 +107,25 @@ impl Delivery {
 
     /// The same for a poll, which has no connection to be closed.
     pub(crate) fn poll_waits_for(&self, selection: &Selection, holder: Holder) -> Waiter {
-        self.wait_for(selection, Owner { connection: ConnectionId::random(), holder })
+        let owner = Owner { connection: ConnectionId::random(), holder };
+        self.wait_for(selection, owner, self.log.newest())
     }
 
     /// Closes the streams that are meant, and answers the long polls; returns how many it were, once
     /// those on sockets of our own are closed.
     pub(crate) async fn close(&self, target: Target) -> usize {
         self.waiters.close(&target) + self.shards.close(target).await
+    }
+
+    /// Who has open streams, and what these were written so far.
+    pub(crate) async fn users(&self) -> Vec<UserStreams> {
+        self.shards.settle().await;
+        self.admission.users()
+    }
+
+    /// How far the slowest reader that hyper carries is behind, in events of the log.
+    pub(crate) fn lag_events(&self) -> u64 {
+        self.waiters.lag_events(self.log.newest())
     }
 
     /// Who is let in.

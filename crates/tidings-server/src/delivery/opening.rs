@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tidings_hub::{Opening, PageBounds, Pattern, Reader, Selection, Start};
+use tidings_hub::{Opening, PageBounds, Pattern, Position, Reader, Selection, Start};
 use tokio::time::Instant;
 
 use super::closing::Owner;
@@ -46,6 +46,8 @@ pub(crate) struct OpenStream {
     pub(super) greeting: Bytes,
     /// Whether the greeting tells of a gap.
     pub(super) told_gap: bool,
+    /// The newest event when it was opened: what it is sent up to here is replayed.
+    pub(super) replay_end: Position,
     pub(super) bounds: StreamBounds,
     pub(super) end: End,
     pub(super) owner: Owner,
@@ -55,13 +57,14 @@ pub(crate) struct OpenStream {
 impl OpenStream {
     pub(crate) fn new(
         log: &SharedLog,
-        reservation: Reservation,
+        mut reservation: Reservation,
         selection: Selection,
         start: Start,
         bounds: StreamBounds,
         introduction: Introduction<'_>,
     ) -> Self {
-        let Opening { reader, cursor, resumed, gap } = log.open(start, &selection);
+        let (Opening { reader, cursor, resumed, gap }, replay_end) = log.open(start, &selection);
+        reservation.begin(introduction.method);
         let now = Instant::now();
         let end = End::of(now, bounds);
         let owner = introduction.owner;
@@ -77,6 +80,7 @@ impl OpenStream {
         };
         let mut greeting = BytesMut::from(&connected.frame(gap.is_some())[..]);
         if let Some(gap) = &gap {
+            reservation.metrics().gap(gap);
             greeting.extend_from_slice(&wire::gap(gap));
         }
         greeting.extend_from_slice(&wire::retry(fastrand::u64(RETRY_MS)));
@@ -85,6 +89,7 @@ impl OpenStream {
             reader,
             greeting: greeting.freeze(),
             told_gap: gap.is_some(),
+            replay_end,
             bounds,
             end,
             owner,

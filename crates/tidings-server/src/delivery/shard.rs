@@ -20,13 +20,14 @@ use tokio::time::Instant;
 use tracing::error;
 
 use super::batch::Batch;
-use super::closing::Target;
-use super::connection::{Beginning, Connection, Tick, Turn};
+use super::closing::{Order, Target};
+use super::connection::{Beginning, Connection, Source, Tick, Turn};
 use super::groups::{Groups, Key};
 use super::mailbox::{Mailbox, Newcomer};
 use super::opening::{RETRY_MS, millis, spread_out_retry};
 use super::wire::{self, ClosingReason};
 use super::{Admission, SharedLog};
+use crate::metrics::{Metrics, Outcome, Work};
 use crate::revocations::Revocations;
 
 /// What is read of the log before it is written.
@@ -44,11 +45,14 @@ const EVENTS_MAX: usize = 1024;
 pub(super) const MAILBOX: Token = Token(usize::MAX);
 
 pub(super) struct Shard {
+    /// Which of them it is.
+    number: usize,
     poll: Poll,
     mailbox: Arc<Mailbox>,
     log: SharedLog,
     admission: Admission,
     revocations: Arc<Revocations>,
+    metrics: Arc<Metrics>,
     is_draining: Arc<AtomicBool>,
     started: Instant,
     now: Tick,
@@ -61,9 +65,15 @@ pub(super) struct Shard {
     /// Connections to go on with.
     queue: VecDeque<Key>,
     batch: Batch,
+    /// What was done since it was last counted: told once a turn, so that no delivery counts by itself.
+    work: Work,
+    /// What was read and is being written, and whether anyone wants it.
+    read: Vec<(Position, bool)>,
     next_sweep: Instant,
     /// Where the sweep under way has come to.
     sweep_from: Option<usize>,
+    /// How far the slowest that this sweep has seen is behind, in events.
+    lag_events: u64,
     /// Of the newest settings seen.
     page: PageBounds,
     write_stall: Duration,
@@ -72,6 +82,7 @@ pub(super) struct Shard {
 
 impl Shard {
     pub(super) fn new(
+        number: usize,
         poll: Poll,
         mailbox: Arc<Mailbox>,
         log: SharedLog,
@@ -81,10 +92,12 @@ impl Shard {
     ) -> Self {
         let started = Instant::now();
         Self {
+            number,
             poll,
             mailbox,
             position: log.newest(),
             log,
+            metrics: Arc::clone(admission.metrics()),
             admission,
             revocations,
             is_draining,
@@ -95,8 +108,11 @@ impl Shard {
             has_more: false,
             queue: VecDeque::new(),
             batch: Batch::default(),
+            work: Work::default(),
+            read: Vec::new(),
             next_sweep: started + SWEEP_EVERY,
             sweep_from: None,
+            lag_events: 0,
             page: TAIL,
             write_stall: Duration::MAX,
             is_closing: false,
@@ -125,9 +141,7 @@ impl Shard {
                 self.adopt(newcomer);
             }
             for order in self.mailbox.take_orders() {
-                let closed = self.close_those(&order.target);
-                // Whoever asked may have gone.
-                let _ = order.closed.send(closed);
+                self.follow(order);
             }
             self.deliver();
             if self.is_closing {
@@ -135,6 +149,22 @@ impl Shard {
             }
             self.go_on();
             self.sweep();
+            self.metrics.worked(std::mem::take(&mut self.work));
+        }
+    }
+
+    fn follow(&mut self, order: Order) {
+        // Whoever asked may have gone.
+        match order {
+            Order::Close(target, closed) => {
+                let _ = closed.send(self.close_those(&target));
+            }
+            Order::Settle(done) => {
+                for (_, connection) in &mut self.connections {
+                    connection.settle();
+                }
+                let _ = done.send(());
+            }
         }
     }
 
@@ -158,7 +188,7 @@ impl Shard {
     }
 
     fn adopt(&mut self, newcomer: Newcomer) {
-        let Newcomer { socket, rest, stream } = newcomer;
+        let Newcomer { socket, rest, mut stream } = newcomer;
         // Somebody may have been revoked between being let in and coming here. From here on an
         // order finds them.
         let is_revoked = self.revocations.is_revoked(&stream.owner.holder);
@@ -168,6 +198,7 @@ impl Shard {
         let registered = Connection::register(&mut socket, self.poll.registry(), Token(index));
         if let Err(error) = registered {
             error!(%error, "a stream could not be watched and was closed");
+            stream.reservation.ends(Outcome::Unwatched);
             self.mailbox.forget();
             return;
         }
@@ -181,6 +212,7 @@ impl Shard {
             first_bytes: rest,
             reader: stream.reader,
             told_gap: stream.told_gap,
+            replay_end: stream.replay_end,
             heartbeat_secs: u16::try_from(heartbeat_secs).unwrap_or(u16::MAX),
             end_reason: stream.end.reason,
             end_at: Tick::not_before(stream.end.at - self.started),
@@ -214,9 +246,14 @@ impl Shard {
             return;
         }
         for event in &tail.events {
-            self.groups.gather(event);
+            let is_wanted = self.groups.gather(event);
+            self.read.push((event.position(), is_wanted));
         }
         self.flush(floor);
+        let written_ns = self.metrics.now_ns();
+        for (position, is_wanted) in self.read.drain(..) {
+            self.metrics.flights.arrived(position, is_wanted.then_some(written_ns));
+        }
         self.has_more = tail.more;
     }
 
@@ -230,7 +267,11 @@ impl Shard {
             for place in (0..self.groups.members(group).len()).rev() {
                 let key = self.groups.members(group)[place];
                 let connection = &mut self.connections[key as usize];
-                if connection.is_live() && connection.send(&self.batch, floor, self.now).is_err() {
+                if !connection.is_live() {
+                    continue;
+                }
+                let sent = connection.send(&self.batch, floor, self.now, &mut self.work);
+                if sent.is_err() {
                     self.close(key);
                 }
             }
@@ -259,8 +300,8 @@ impl Shard {
                 continue;
             }
             let selection = Arc::clone(self.groups.selection(connection.group));
-            let turn =
-                connection.go_on(&self.log, &selection, self.page, &mut self.batch, self.now);
+            let source = Source { log: &self.log, selection: &selection, page: self.page };
+            let turn = connection.go_on(source, &mut self.batch, self.now, &mut self.work);
             match turn {
                 Ok(Turn::CaughtUp | Turn::Blocked) => {}
                 Ok(Turn::More) => self.enqueue(key),
@@ -291,6 +332,9 @@ impl Shard {
             }
         }
         self.sweep_from = (to < capacity).then_some(to);
+        if self.sweep_from.is_none() {
+            self.metrics.lags(self.number, std::mem::take(&mut self.lag_events));
+        }
     }
 
     fn look_at(&mut self, key: Key, heartbeat: &Bytes) {
@@ -299,11 +343,16 @@ impl Shard {
         if !connection.is_live() {
             // The log has what a slow reader misses when it comes back. Where authority has ended
             // it gets nothing more, not even a word.
-            if connection.stalled_for(now) >= self.write_stall || now >= connection.end_at {
+            let is_stalled = connection.stalled_for(now) >= self.write_stall;
+            if is_stalled || now >= connection.end_at {
+                connection.ends(if is_stalled { Outcome::Stalled } else { Outcome::Expired });
                 // Not reset, though the kernel would let go of what it holds at once: a peer with a
                 // full window ignores a reset, and nothing would ever tell it again.
                 self.close(key);
+                return;
             }
+            let lag_events = floor.get().saturating_sub(connection.position(floor).get());
+            self.lag_events = self.lag_events.max(lag_events);
             return;
         }
         // One that has just caught up by itself may be ahead of the others: no cursor goes back.
@@ -317,6 +366,7 @@ impl Shard {
             let cursor = self.log.cursor_at(position);
             let retry_ms = fastrand::u64(RETRY_MS);
             last.extend_from_slice(&wire::closing(cursor, ClosingReason::Expired, retry_ms));
+            connection.ends(Outcome::Expired);
             connection.end_with(&last, floor, now);
             self.enqueue(key);
             return;
@@ -354,6 +404,7 @@ impl Shard {
             let cursor = self.log.cursor_at(connection.position(floor));
             let retry_ms = millis(spread_out_retry(streams));
             let last = wire::closing(cursor, ClosingReason::Drain, retry_ms);
+            connection.ends(Outcome::Drain);
             connection.end_with(&last, floor, self.now);
             self.enqueue(key);
         }
@@ -378,10 +429,12 @@ impl Shard {
         let connection = &mut self.connections[key as usize];
         let cursor = self.log.cursor_at(connection.position(floor));
         let last = wire::closing(cursor, ClosingReason::Revoked, fastrand::u64(RETRY_MS));
+        connection.ends(Outcome::Revoked);
         connection.end_with(&last, floor, self.now);
         let selection = Arc::clone(self.groups.selection(connection.group));
         // It is closed whether or not that could be written.
-        let _ = connection.go_on(&self.log, &selection, self.page, &mut self.batch, self.now);
+        let source = Source { log: &self.log, selection: &selection, page: self.page };
+        let _ = connection.go_on(source, &mut self.batch, self.now, &mut self.work);
         self.close(key);
     }
 

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use bytes::Bytes;
 use mio::Poll;
 
-use super::closing::Target;
+use super::closing::{Order, Target};
 use super::mailbox::{Mailbox, Newcomer};
 use super::opening::OpenStream;
 use super::shard::{MAILBOX, Shard};
@@ -36,6 +36,7 @@ impl Shards {
             let poll = Poll::new()?;
             let mailbox = Arc::new(Mailbox::new(poll.registry(), MAILBOX)?);
             let shard = Shard::new(
+                number,
                 poll,
                 Arc::clone(&mailbox),
                 log.clone(),
@@ -68,21 +69,31 @@ impl Shards {
         }
     }
 
-    /// Tells every shard that has listeners that the log has grown.
-    pub(crate) fn announce(&self) {
-        for mailbox in &self.mailboxes {
-            mailbox.announce();
-        }
+    /// Tells every shard that has listeners that the log has grown; how many have.
+    pub(crate) fn announce(&self) -> usize {
+        self.mailboxes.iter().filter(|mailbox| mailbox.announce()).count()
     }
 
     /// Has every shard close the streams that are meant; their number, once they are closed.
     pub(super) async fn close(&self, target: Target) -> usize {
-        let answers: Vec<_> = self.mailboxes.iter().map(|mailbox| mailbox.order(target)).collect();
+        let order = |mailbox: &Arc<Mailbox>| mailbox.order(|closed| Order::Close(target, closed));
+        let answers: Vec<_> = self.mailboxes.iter().map(order).collect();
         let mut closed = 0;
         for answer in answers {
             closed += answer.await.unwrap_or(0);
         }
         closed
+    }
+
+    /// Has every shard count for their users what its streams were written: a few milliseconds for a
+    /// hundred thousand.
+    pub(super) async fn settle(&self) {
+        let answers: Vec<_> =
+            self.mailboxes.iter().map(|mailbox| mailbox.order(Order::Settle)).collect();
+        for answer in answers {
+            // One that has ended has none to count.
+            let _ = answer.await;
+        }
     }
 
     /// Has every shard close its streams and end.

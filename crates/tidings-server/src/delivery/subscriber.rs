@@ -5,25 +5,29 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
-use tidings_hub::{Page, Reader, Selection};
+use tidings_hub::{Page, Position, Reader, Selection};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::opening::{End, OpenStream, RETRY_MS, StreamBounds, millis};
 use super::wire::{self, ClosingReason};
 use super::{Delivery, Reservation, Waiter};
+use crate::metrics::{Delivered, Outcome, Work};
 
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     delivery: Arc<Delivery>,
     selection: Selection,
     reader: Reader,
+    /// What lies up to here is from before the stream began.
+    replay_end: Position,
     waiter: Waiter,
     draining: watch::Receiver<bool>,
     /// Ready to be sent, before anything else.
-    ready: VecDeque<Bytes>,
+    ready: VecDeque<Ready>,
     /// Whether the log may have more than was read.
     more: bool,
     /// Whether the client's cursor is behind ours with nothing on the way to tell it.
@@ -34,20 +38,43 @@ pub(crate) struct Subscriber {
     end: End,
     /// When to say that the end is near; nothing, once it was said.
     warn_at: Option<Instant>,
-    _reservation: Reservation,
+    /// Set when its socket has been full for too long.
+    is_stalled: Arc<AtomicBool>,
+    reservation: Reservation,
+}
+
+/// Bytes for the socket, and what they are.
+#[derive(Debug)]
+struct Ready {
+    bytes: Bytes,
+    work: Work,
+}
+
+impl From<Bytes> for Ready {
+    /// What is no event.
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, work: Work::default() }
+    }
 }
 
 impl Subscriber {
-    pub(crate) fn new(delivery: &Arc<Delivery>, stream: OpenStream) -> Self {
+    /// `is_stalled` is set from outside, when the socket has been full for too long.
+    pub(crate) fn new(
+        delivery: &Arc<Delivery>,
+        stream: OpenStream,
+        is_stalled: Arc<AtomicBool>,
+    ) -> Self {
+        let OpenStream { selection, owner, reader, .. } = &stream;
         // Before the log is first read, so that nothing published in between goes unnoticed.
-        let waiter = delivery.wait_for(&stream.selection, stream.owner);
+        let waiter = delivery.wait_for(selection, *owner, reader.position());
         Self {
             delivery: Arc::clone(delivery),
             draining: delivery.draining(),
             selection: stream.selection,
             reader: stream.reader,
             waiter,
-            ready: VecDeque::from([stream.greeting]),
+            replay_end: stream.replay_end,
+            ready: VecDeque::from([stream.greeting.into()]),
             more: true,
             untold: stream.told_gap,
             closed: false,
@@ -55,14 +82,17 @@ impl Subscriber {
             bounds: stream.bounds,
             warn_at: Some(stream.end.warn_at),
             end: stream.end,
-            _reservation: stream.reservation,
+            is_stalled,
+            reservation: stream.reservation,
         }
     }
 
     /// The next bytes for the socket; nothing when the stream has ended.
     pub(crate) async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(bytes) = self.ready.pop_front() {
+            if let Some(Ready { bytes, work }) = self.ready.pop_front() {
+                self.delivery.metrics.worked(work);
+                self.reservation.count_delivered(work.delivered.events);
                 self.next_heartbeat = Instant::now() + self.bounds.heartbeat;
                 return Some(bytes);
             }
@@ -106,23 +136,37 @@ impl Subscriber {
 
     fn read(&mut self) {
         let log = self.delivery.log();
+        self.waiter.begins_to_read();
         let advance = log.advance(&mut self.reader, &self.selection, self.bounds.page);
         if let Some(gap) = advance.gap {
-            self.ready.push_back(wire::gap(&gap));
+            let work = Work { gaps: 1, ..Work::default() };
+            self.ready.push_back(Ready { bytes: wire::gap(&gap), work });
             self.untold = true;
         }
         let Page { events, more, .. } = advance.page;
+        self.waiter.has_read(self.reader.position(), more);
+        let metrics = &self.delivery.metrics;
+        let handed_on_ns = metrics.now_ns();
+        let mut work = Work::default();
+        for event in &events {
+            work.delivered += Delivered { events: 1, bytes: event.frame().len() as u64 };
+            if event.position() <= self.replay_end {
+                work.replayed += 1;
+            } else {
+                metrics.flights.arrived(event.position(), Some(handed_on_ns));
+            }
+        }
         match &events[..] {
             [] => {}
             // The one event everyone gets is everyone's bytes.
-            [event] => self.ready.push_back(event.frame().clone()),
+            [event] => self.ready.push_back(Ready { bytes: event.frame().clone(), work }),
             events => {
                 let bytes = events.iter().map(|event| event.frame().len()).sum();
                 let mut page = BytesMut::with_capacity(bytes);
                 for event in events {
                     page.extend_from_slice(event.frame());
                 }
-                self.ready.push_back(page.freeze());
+                self.ready.push_back(Ready { bytes: page.freeze(), work });
             }
         }
         self.more = more;
@@ -144,24 +188,34 @@ impl Subscriber {
 
     fn push_heartbeat(&mut self) {
         let cursor = self.delivery.log().cursor_at(self.reader.position());
-        self.ready.push_back(wire::heartbeat(cursor));
+        self.ready.push_back(wire::heartbeat(cursor).into());
     }
 
     fn age(&mut self) {
         if self.warn_at.take().is_some() {
-            self.ready.push_back(self.end.warning(Instant::now()));
+            self.ready.push_back(self.end.warning(Instant::now()).into());
         } else {
             self.close(ClosingReason::Expired);
         }
     }
 
     fn close(&mut self, reason: ClosingReason) {
-        let retry_ms = match reason {
-            ClosingReason::Drain => millis(self.delivery.spread_out_retry()),
-            ClosingReason::Expired | ClosingReason::Revoked => fastrand::u64(RETRY_MS),
+        let (retry_ms, outcome) = match reason {
+            ClosingReason::Drain => (millis(self.delivery.spread_out_retry()), Outcome::Drain),
+            ClosingReason::Expired => (fastrand::u64(RETRY_MS), Outcome::Expired),
+            ClosingReason::Revoked => (fastrand::u64(RETRY_MS), Outcome::Revoked),
         };
+        self.reservation.ends(outcome);
         let cursor = self.delivery.log().cursor_at(self.reader.position());
-        self.ready.push_back(wire::closing(cursor, reason, retry_ms));
+        self.ready.push_back(wire::closing(cursor, reason, retry_ms).into());
         self.closed = true;
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        if self.is_stalled.load(Ordering::Relaxed) {
+            self.reservation.ends(Outcome::Stalled);
+        }
     }
 }

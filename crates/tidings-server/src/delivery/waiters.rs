@@ -1,10 +1,10 @@
 //! Who waits for which topics, and how they are woken: by news, or because they are to hear no more.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use slab::Slab;
-use tidings_hub::{Pattern, PatternIndex, Selection, Topic};
+use tidings_hub::{Pattern, PatternIndex, Position, Selection, StoredEvent};
 use tokio::sync::Notify;
 
 use super::closing::{Owner, Target};
@@ -27,15 +27,42 @@ struct Bell {
     news: Notify,
     owner: Owner,
     is_revoked: AtomicBool,
+    /// Whether there is something in the log that it has not read.
+    is_behind: AtomicBool,
+    /// How far it has read.
+    position: AtomicU64,
 }
 
 impl Waiters {
-    /// Wakes everyone who waits for one of these topics.
-    pub(crate) fn wake<'a>(&self, topics: impl Iterator<Item = &'a Topic>) {
+    /// Wakes everyone who waits for a topic of one of these events, and says of each event how many
+    /// were. Whoever waits for two of its topics counts twice.
+    pub(super) fn wake(
+        &self,
+        events: &[Arc<StoredEvent>],
+        mut woken: impl FnMut(&StoredEvent, usize),
+    ) {
         let registry = self.registry();
-        for topic in topics {
-            registry.index.for_each_match(topic, |&key| registry.bells[key].news.notify_one());
+        for event in events {
+            let mut count = 0;
+            for topic in event.topics() {
+                registry.index.for_each_match(topic, |&key| {
+                    registry.bells[key].ring();
+                    count += 1;
+                });
+            }
+            woken(event, count);
         }
+    }
+
+    /// How far the slowest is behind, in events of the log.
+    pub(super) fn lag_events(&self, newest: Position) -> u64 {
+        let registry = self.registry();
+        let lag = |bell: &Arc<Bell>| {
+            let is_behind = bell.is_behind.load(Ordering::Relaxed);
+            let position = bell.position.load(Ordering::Relaxed);
+            if is_behind { newest.get().saturating_sub(position) } else { 0 }
+        };
+        registry.bells.iter().map(|(_, bell)| lag(bell)).max().unwrap_or(0)
     }
 
     /// Has those who are meant hear no more; returns their number.
@@ -60,6 +87,11 @@ pub(crate) struct Waiter {
 }
 
 impl Bell {
+    fn ring(&self) {
+        self.is_behind.store(true, Ordering::Relaxed);
+        self.news.notify_one();
+    }
+
     fn revoke(&self) {
         self.is_revoked.store(true, Ordering::Release);
         self.news.notify_one();
@@ -67,9 +99,19 @@ impl Bell {
 }
 
 impl Waiter {
-    pub(super) fn new(waiters: &Arc<Waiters>, selection: &Selection, owner: Owner) -> Self {
-        let (news, is_revoked) = (Notify::new(), AtomicBool::new(false));
-        let bell = Arc::new(Bell { news, owner, is_revoked });
+    pub(super) fn new(
+        waiters: &Arc<Waiters>,
+        selection: &Selection,
+        owner: Owner,
+        position: Position,
+    ) -> Self {
+        let bell = Arc::new(Bell {
+            news: Notify::new(),
+            owner,
+            is_revoked: AtomicBool::new(false),
+            is_behind: AtomicBool::new(false),
+            position: AtomicU64::new(position.get()),
+        });
         let mut registry = waiters.registry();
         let key = registry.bells.insert(Arc::clone(&bell));
         for pattern in selection.patterns() {
@@ -82,6 +124,19 @@ impl Waiter {
     /// Returns when something was published since the last return, or since the waiter was made.
     pub(crate) async fn woken(&self) {
         self.bell.news.notified().await;
+    }
+
+    /// Says that the log is read now: what is published from here on is news again.
+    pub(crate) fn begins_to_read(&self) {
+        self.bell.is_behind.store(false, Ordering::Relaxed);
+    }
+
+    /// Says how far the log was read, and whether there is more.
+    pub(crate) fn has_read(&self, position: Position, more: bool) {
+        self.bell.position.store(position.get(), Ordering::Relaxed);
+        if more {
+            self.bell.is_behind.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Whether whoever waits may not hear the log any more.

@@ -9,6 +9,7 @@ mod cors;
 mod dev;
 mod health;
 mod limited;
+mod metrics;
 mod openapi;
 mod polling;
 mod problem;
@@ -38,9 +39,11 @@ use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::identity::{Authenticator, LiveSessions};
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::revocations::Revocations;
-use problem::Problem;
-pub(crate) use sse::{OwnSocket, Peer};
+pub(crate) use problem::Problem;
+use problem::Refused;
+pub(crate) use sse::{OwnSocket, Peer, Stalled};
 
 /// What the routes work with.
 pub(crate) struct Hub {
@@ -51,6 +54,7 @@ pub(crate) struct Hub {
     pub(crate) limits: Limits,
     pub(crate) live_sessions: LiveSessions,
     pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
     /// Requests that were let in for nothing but a `userId` parameter.
     pub(crate) insecure_user_ids: AtomicU64,
 }
@@ -92,9 +96,9 @@ pub(crate) fn router(hub: Arc<Hub>, surface: Surface) -> Router {
         (settings.config.base_path.as_str().to_owned(), settings.config.dev)
     };
     let routes = match surface {
-        Surface::Everything => shared_routes().merge(public_routes()).merge(admin_routes()),
+        Surface::Everything => shared_routes().merge(public_routes()).merge(admin_routes(surface)),
         Surface::Public => shared_routes().merge(public_routes()),
-        Surface::Admin => shared_routes().merge(admin_routes()),
+        Surface::Admin => shared_routes().merge(admin_routes(surface)),
     };
     let routes = match base_path.as_str() {
         "" => routes,
@@ -127,8 +131,14 @@ fn public_routes() -> Router<Shared> {
         .route("/api/rate-limit", post(rate_limit::take))
 }
 
-fn admin_routes() -> Router<Shared> {
+fn admin_routes(surface: Surface) -> Router<Shared> {
+    let exposition = match surface {
+        Surface::Admin => get(metrics::exposition_for_anyone),
+        Surface::Everything | Surface::Public => get(metrics::exposition),
+    };
     Router::new()
+        .route("/metrics", exposition)
+        .route("/api/admin/sse-metrics", get(metrics::sse_metrics))
         .route("/api/revocations", post(revocations::revoke))
         .route("/api/admin/connections/{connection}", delete(admin::close_connection))
 }
@@ -176,6 +186,9 @@ async fn harden(State(hub): State<Shared>, request: Request, next: Next) -> Resp
         }
         Err(problem) => problem.into_response(),
     };
+    if let Some(&Refused(code)) = response.extensions().get() {
+        hub.metrics.refused(code);
+    }
     let headers = response.headers_mut();
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -23,6 +23,8 @@ use super::json;
         super::rate_limit::take,
         super::revocations::revoke,
         super::admin::close_connection,
+        super::metrics::sse_metrics,
+        super::metrics::exposition,
         super::health::alive,
         super::health::ready,
         document,

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tidings_hub::{Cursor, Gap, PageBounds, Reader, Selection, Start, StoredEvent};
+use tidings_hub::{Cursor, Gap, PageBounds, Position, Reader, Selection, Start, StoredEvent};
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
@@ -21,6 +21,7 @@ use super::{Hub, Peer, Shared, json, who};
 use crate::delivery::gap_json;
 use crate::identity::User;
 use crate::limits::Endpoint;
+use crate::metrics::{Delivered, Transport};
 use crate::revocations::Holder;
 
 /// Events in an answer when the query does not say.
@@ -131,6 +132,8 @@ pub(super) async fn poll(
     let start = query.start(&headers)?;
     let address = asked.address(&settings.config);
     let counted = Taken::one(&hub, &settings, Endpoint::Polling, &principal, address)?;
+    let transport = if query.wait_secs > 0 { Transport::LongPoll } else { Transport::Poll };
+    hub.metrics.polled(transport, principal.method.as_str());
     // A poll may wait long, and must not keep what a reload has replaced.
     drop(settings);
     let bounds = PageBounds {
@@ -148,7 +151,14 @@ pub(super) async fn poll(
             let headers = [(header::ETAG, etag), (header::CACHE_CONTROL, no_store)];
             (StatusCode::NOT_MODIFIED, headers).into_response()
         }
-        None => found.answer(&hub, principal.user.as_ref().map(User::id), !wait.is_zero()),
+        None => {
+            let user = principal.user.as_ref().map(User::id);
+            let response = found.answer(&hub, user, !wait.is_zero());
+            if method != Method::HEAD {
+                found.count(&hub, transport, user);
+            }
+            response
+        }
     };
     if let Some(counted) = counted {
         counted.tell(response.headers_mut());
@@ -164,6 +174,8 @@ struct Found {
     gap: Option<Gap>,
     events: Vec<std::sync::Arc<StoredEvent>>,
     has_more: bool,
+    /// What lies after this was published while it waited.
+    waited_from: Option<Position>,
 }
 
 impl Found {
@@ -180,11 +192,17 @@ impl Found {
         // Before the log is read, so that nothing published in between goes unnoticed.
         let waiter = (!wait.is_zero()).then(|| hub.delivery.poll_waits_for(selection, holder));
         let mut draining = hub.delivery.draining();
-        let opening = hub.delivery.log().open(start, selection);
+        let (opening, newest) = hub.delivery.log().open(start, selection);
         let (mut reader, mut gap) = (opening.reader, opening.gap);
         loop {
-            let found = Self::read(hub, &mut reader, selection, bounds, &mut gap, opening.resumed);
+            if let Some(waiter) = &waiter {
+                waiter.begins_to_read();
+            }
+            let mut found =
+                Self::read(hub, &mut reader, selection, bounds, &mut gap, opening.resumed);
             let Some(waiter) = &waiter else { return Ok(found) };
+            waiter.has_read(reader.position(), found.has_more);
+            found.waited_from = Some(newest);
             if waiter.is_revoked() {
                 return Err(who::revoked());
             }
@@ -221,6 +239,31 @@ impl Found {
             gap,
             events: advance.page.events,
             has_more: advance.page.more,
+            waited_from: None,
+        }
+    }
+
+    /// Counts what was found, on its way to a user or to an API key.
+    fn count(&self, hub: &Hub, transport: Transport, user: Option<&str>) {
+        let metrics = &hub.metrics;
+        if let Some(gap) = &self.gap {
+            metrics.gap(gap);
+        }
+        let mut delivered = Delivered::default();
+        for event in &self.events {
+            delivered += Delivered { events: 1, bytes: event.frame().len() as u64 };
+        }
+        metrics.delivered(transport, delivered);
+        if let Some(user) = user {
+            metrics.delivered_to(user, delivered.events);
+        }
+        if let Some(waited_from) = self.waited_from {
+            let answered_ns = metrics.now_ns();
+            for event in &self.events {
+                if event.position() > waited_from {
+                    metrics.flights.arrived(event.position(), Some(answered_ns));
+                }
+            }
         }
     }
 

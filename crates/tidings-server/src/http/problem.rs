@@ -35,8 +35,24 @@ macro_rules! problems {
                 Self::new(StatusCode::$status, $code, $title, detail.into())
             }
         )+
+
+        /// Every code there is.
+        pub(crate) const CODES: &[&str] = &[
+            $($code,)+
+            "unauthenticated",
+            "token-expired",
+            "revoked",
+            "invalid-request",
+            "method-not-allowed",
+            "unavailable",
+            "too-many-connections",
+        ];
     };
 }
+
+/// Put into an answer that is a problem: its code, to be counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refused(pub(super) &'static str);
 
 impl Problem {
     problems! {
@@ -138,6 +154,10 @@ impl Problem {
         self.with(header::RETRY_AFTER, HeaderValue::from(secs))
     }
 
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
     fn new(status: StatusCode, code: &'static str, title: &'static str, detail: String) -> Self {
         Self {
             problem_type: format!("urn:tidings:problem:{code}"),
@@ -161,6 +181,7 @@ impl IntoResponse for Problem {
         let status = StatusCode::from_u16(self.status).expect("made from a status");
         let body = serde_json::to_vec(&self).expect("a struct of texts and numbers");
         let mut response = (status, body).into_response();
+        response.extensions_mut().insert(Refused(self.code));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -158,11 +158,13 @@ async fn publish_body(
     let header_key = header_key(headers)?;
     let advice = "that is request_bytes_max, send it in parts";
     let body = body::read(body, bounds.request_bytes_max, advice, bounds.body_timeout).await?;
+    let received_ns = hub.metrics.now_ns();
     let text =
         std::str::from_utf8(&body).map_err(|_| Problem::invalid_body("The body is not UTF-8."))?;
     let drafts = Drafts::split(text, media_type, bounds.batch_events_max)?;
 
-    let gate = Gate { principal: &principal, bounds, header_key: header_key.as_deref(), text };
+    let header_key = header_key.as_deref();
+    let gate = Gate { principal: &principal, bounds, header_key, text, received_ns };
     let many = matches!(drafts, Drafts::Many(_));
     let mut publications = Vec::new();
     let mut refusals = Vec::new();
@@ -184,6 +186,12 @@ async fn publish_body(
         results.insert(index, PublishResult::Refused { error });
     }
     if many {
+        // These are not in the status, and are counted here.
+        for result in &results {
+            if let PublishResult::Refused { error } = result {
+                hub.metrics.refused(error.code());
+            }
+        }
         let results = PublishResults { results };
         return Ok(json(to_vec(&results), "no-store"));
     }
@@ -250,6 +258,7 @@ struct Gate<'a> {
     bounds: Bounds,
     header_key: Option<&'a str>,
     text: &'a str,
+    received_ns: u64,
 }
 
 impl Gate<'_> {
@@ -280,7 +289,7 @@ impl Gate<'_> {
         let event =
             Event::new(event_type, topics, payload, draft.ttl_secs, self.bounds.event_bytes_max)
                 .map_err(|error| event_problem(&error))?;
-        Ok(Publication { event, key })
+        Ok(Publication { event, key, received_ns: self.received_ns })
     }
 
     /// The key of one event: its own, or the request's, which covers the whole body.

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,10 @@ use crate::limits::Endpoint;
 /// Put into every request: the address at the other end of its connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Put into a request whose connection hyper carries: set when its socket has been full for too long.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stalled(pub(crate) Arc<AtomicBool>);
 
 /// Put into a request whose connection can become a stream on a socket of our own: takes the stream
 /// out of the answer.
@@ -72,6 +77,7 @@ pub(super) async fn stream(
     headers: HeaderMap,
     Extension(Peer(peer)): Extension<Peer>,
     own_socket: Option<Extension<OwnSocket>>,
+    stalled: Option<Extension<Stalled>>,
 ) -> Result<Response, Problem> {
     let settings = hub.settings.load_full();
     let query = uri.query().unwrap_or_default();
@@ -135,7 +141,8 @@ pub(super) async fn stream(
         own_socket.accept(stream);
         return Ok(answer(&principal, Body::empty(), counted));
     }
-    let body = Body::new(stream_body(Subscriber::new(&hub.delivery, stream)));
+    let Stalled(is_stalled) = stalled.map(|Extension(stalled)| stalled).unwrap_or_default();
+    let body = Body::new(stream_body(Subscriber::new(&hub.delivery, stream, is_stalled)));
     Ok(answer(&principal, body, counted))
 }
 

@@ -8,6 +8,7 @@ mod window;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) use address::{client_address, subnet};
@@ -69,11 +70,36 @@ impl Endpoint {
     }
 }
 
+/// The limits there are, by the names they have in metrics.
+const LIMITS: [&str; 4] = ["sse", "polling", "auth-failures", "lent"];
+
+impl Subject<'_> {
+    /// Whose limit it is, among [`LIMITS`].
+    fn limit(&self) -> usize {
+        match self {
+            Self::User(Endpoint::Sse, _) | Self::Address(Endpoint::Sse, _) => 0,
+            Self::User(Endpoint::Polling, _) | Self::Address(Endpoint::Polling, _) => 1,
+            Self::Failures(_) => 2,
+            Self::Lent(..) => 3,
+        }
+    }
+}
+
+/// How often a limit was asked, and how often it refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LimitUses {
+    pub(crate) limit: &'static str,
+    pub(crate) checks: u64,
+    pub(crate) refusals: u64,
+}
+
 /// Counts uses. What is remembered is bounded by the number of subjects, see [`window`].
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
     hasher: RandomState,
     windows: Mutex<Windows>,
+    checks: [AtomicU64; LIMITS.len()],
+    refusals: [AtomicU64; LIMITS.len()],
 }
 
 impl Limits {
@@ -88,7 +114,27 @@ impl Limits {
         if quota.limit == 0 {
             return Verdict::UNLIMITED;
         }
-        self.windows().take(self.key(subject), quota, keys_max, now_ns)
+        let verdict = self.windows().take(self.key(subject), quota, keys_max, now_ns);
+        self.checks[subject.limit()].fetch_add(1, Ordering::Relaxed);
+        if !verdict.is_allowed {
+            self.refusals[subject.limit()].fetch_add(1, Ordering::Relaxed);
+        }
+        verdict
+    }
+
+    /// Whose uses are remembered: their number.
+    pub(crate) fn keys(&self) -> usize {
+        self.windows().keys()
+    }
+
+    /// What each limit was asked, where it is not lifted.
+    pub(crate) fn uses(&self) -> Vec<LimitUses> {
+        let of = |(index, &limit): (usize, &&'static str)| LimitUses {
+            limit,
+            checks: self.checks[index].load(Ordering::Relaxed),
+            refusals: self.refusals[index].load(Ordering::Relaxed),
+        };
+        LIMITS.iter().enumerate().map(of).collect()
     }
 
     /// Whether there is a use left, without taking it.

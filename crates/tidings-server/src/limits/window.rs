@@ -98,6 +98,11 @@ impl Windows {
         verdict
     }
 
+    /// Subjects that are remembered.
+    pub(super) fn keys(&self) -> usize {
+        self.subjects.len()
+    }
+
     /// The verdict on one more, without taking it.
     #[cfg(test)]
     pub(super) fn peek(&self, key: Key, quota: Quota, now_ns: u64) -> Verdict {
