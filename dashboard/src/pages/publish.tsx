@@ -3,6 +3,7 @@
 import { type FormEvent, useState } from "react";
 import { wordsOf } from "../api.ts";
 import { useApi } from "../feed.tsx";
+import { bodyOf, jsonFault } from "../publish/body.ts";
 import { hrefTo } from "../route.ts";
 import { Title } from "../title.tsx";
 
@@ -114,24 +115,4 @@ export function Publish() {
       </div>
     </>
   );
-}
-
-/** The data's own text stands in the body, so that no number is rounded on its way. */
-export function bodyOf(topic: string, type: string, kind: "json" | "text", data: string): string {
-  const members = [`"topic":${JSON.stringify(topic)}`];
-  if (type) members.push(`"type":${JSON.stringify(type)}`);
-  members.push(
-    kind === "json" ? `"data":${data.trim() || "null"}` : `"text":${JSON.stringify(data)}`,
-  );
-  return `{${members.join(",")}}`;
-}
-
-export function jsonFault(text: string): string | undefined {
-  if (text.trim() === "") return undefined;
-  try {
-    JSON.parse(text);
-    return undefined;
-  } catch (error) {
-    return `This is no JSON: ${wordsOf(error)}. Is it text?`;
-  }
 }
