@@ -31,7 +31,8 @@ export interface Stats {
 }
 
 export interface Metrics {
-  timestamp: number;
+  /** As ISO 8601 writes it. */
+  timestamp: string;
   metrics: {
     connections: { byUser: Counts; byTransport: Counts; byMethod: Counts };
     events: { byType: Counts; byUser: Counts };

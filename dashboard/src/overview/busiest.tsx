@@ -22,7 +22,7 @@ export function Busiest() {
   );
   const { byUser, byType } = metrics.data?.metrics.events ?? {};
   const connections = metrics.data?.metrics.connections.byUser;
-  const at = metrics.data?.timestamp;
+  const at = metrics.data && Date.parse(metrics.data.timestamp);
   const users = useRanking(byUser, at);
   const types = useRanking(byType, at);
   const topicRows = topics.data?.topics.map(

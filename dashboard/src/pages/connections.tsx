@@ -60,13 +60,8 @@ export function Connections({ route: { query } }: { route: Route }) {
           </select>
         </label>
       </search>
-      {error && (
-        <p className="notice bad" role="alert">
-          {error}
-        </p>
-      )}
-      <p className="told" role="status">
-        {told}
+      <p className={error ? "told bad" : "told"} role="status">
+        {error ?? told}
       </p>
       <Table
         caption="Open connections"
