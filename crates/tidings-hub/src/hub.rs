@@ -7,9 +7,7 @@
 use std::sync::Arc;
 
 use crate::event::{Event, StoredEvent};
-use crate::log::{
-    History, Log, LogBounds, LogSize, Page, PageBounds, Tail, TopicPage, TopicState,
-};
+use crate::log::{History, Log, LogBounds, LogSize, Page, PageBounds, Tail, TopicPage, TopicState};
 use crate::position::{Cursor, Epoch, Position};
 use crate::selection::Selection;
 use crate::topic::{Pattern, Topic};

@@ -138,6 +138,11 @@ impl Pattern {
         self.literal.then(|| Topic(Arc::clone(&self.text)))
     }
 
+    /// Whether it is one of the hub's own topics, which begin with `$`.
+    pub fn is_own(&self) -> bool {
+        self.text.starts_with('$')
+    }
+
     /// Whether this pattern has no wildcard.
     pub fn is_literal(&self) -> bool {
         self.literal

@@ -52,8 +52,9 @@ fn topics_are_found_by_name_and_by_recency_as_if_everything_were_looked_at() {
         for _ in 0..rng.usize(1..400) {
             now_ms += rng.u64(..2000);
             let depth = rng.usize(1..4);
-            let name: Vec<_> =
-                (0..depth).map(|_| *rng.choice(&["a", "a-", "b", "1", "2", "$"]).unwrap()).collect();
+            let name: Vec<_> = (0..depth)
+                .map(|_| *rng.choice(&["a", "a-", "b", "1", "2", "$"]).unwrap())
+                .collect();
             let name = name.join("/");
             let name = name.trim_start_matches(['$', '/']);
             if name.is_empty() {
@@ -97,8 +98,7 @@ fn check(hub: &Hub, published: &Published, prefix: &str, now_ms: u64, topics_max
     };
     assert_eq!(names(&found), expected.iter().map(|(name, _)| name.join("/")).collect::<Vec<_>>());
     for (state, (_, held)) in found.iter().zip(&expected) {
-        let recent =
-            held.iter().filter(|(_, ms)| ms / 1000 + RECENT_SECS > now_ms / 1000).count();
+        let recent = held.iter().filter(|(_, ms)| ms / 1000 + RECENT_SECS > now_ms / 1000).count();
         assert_eq!((state.events, state.recent_events), (held.len(), recent), "{state:?}");
         assert_eq!(state.oldest_ms, 1_000_000 + held[0].1);
         assert_eq!(state.newest_ms, 1_000_000 + held.last().unwrap().1);

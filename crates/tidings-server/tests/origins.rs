@@ -16,7 +16,7 @@ use support::{API_KEY, Server, tidings};
 const APP: &str = "https://app.example.com";
 
 /// Every route, and some that are none.
-const ROUTES: [(&str, &str); 11] = [
+const ROUTES: [(&str, &str); 15] = [
     ("GET", "/api/sse?topic=a"),
     ("HEAD", "/api/sse?topic=a"),
     ("GET", "/api/polling?topic=a"),
@@ -24,6 +24,10 @@ const ROUTES: [(&str, &str); 11] = [
     ("POST", "/api/rate-limit"),
     ("POST", "/api/revocations"),
     ("DELETE", "/api/admin/connections/0123456789abcdef"),
+    ("GET", "/api/admin/connections"),
+    ("GET", "/api/admin/topics"),
+    ("GET", "/api/admin/topics/a/events"),
+    ("GET", "/api/admin/stats"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("OPTIONS", "/api/events"),

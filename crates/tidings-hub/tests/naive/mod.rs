@@ -108,7 +108,8 @@ impl Naive {
         for topic in topics {
             let holding: Vec<usize> =
                 (0..self.events.len()).filter(|&index| self.holds(index, &topic)).collect();
-            let own_max = if topic.starts_with('$') { OWN_EVENTS_PER_TOPIC_MAX } else { usize::MAX };
+            let own_max =
+                if topic.starts_with('$') { OWN_EVENTS_PER_TOPIC_MAX } else { usize::MAX };
             if holding.len() > self.bounds.events_per_topic_max.min(own_max) {
                 self.let_go(holding[0], &topic);
             }

@@ -5,6 +5,7 @@
 
 mod admin;
 mod body;
+mod connections;
 mod cors;
 mod dashboard;
 mod dev;
@@ -20,7 +21,9 @@ mod rate_limit;
 mod revocations;
 mod site;
 mod sse;
+mod stats;
 mod tokens;
+mod topics;
 mod who;
 
 use std::sync::Arc;
@@ -41,7 +44,9 @@ use crate::delivery::Delivery;
 use crate::identity::{Authenticator, LiveSessions};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::readiness::Readiness;
 use crate::revocations::Revocations;
+use crate::stats::Stats;
 pub(crate) use problem::Problem;
 use problem::Refused;
 pub(crate) use sse::{OwnSocket, Peer, Stalled};
@@ -49,13 +54,15 @@ pub(crate) use sse::{OwnSocket, Peer, Stalled};
 /// What the routes work with.
 pub(crate) struct Hub {
     pub(crate) settings: ArcSwap<Settings>,
-    pub(crate) broker: Broker,
+    pub(crate) broker: Arc<Broker>,
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) limits: Limits,
     pub(crate) live_sessions: LiveSessions,
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) stats: Stats,
     /// Requests that were let in for nothing but a `userId` parameter.
     pub(crate) insecure_user_ids: AtomicU64,
 }
@@ -152,7 +159,11 @@ fn admin_routes(surface: Surface) -> Router<Shared> {
         .route("/admin", get(dashboard::folder))
         .route("/admin/", get(dashboard::page))
         .route("/admin/assets/{name}", get(dashboard::asset))
-        .route("/api/admin/connections/{connection}", delete(admin::close_connection))
+        .route("/api/admin/stats", get(stats::history))
+        .route("/api/admin/topics", get(topics::list))
+        .route("/api/admin/topics/{topic}/events", get(topics::events))
+        .route("/api/admin/connections", get(connections::list))
+        .route("/api/admin/connections/{connection}", delete(connections::close))
 }
 
 fn get<H, T>(handler: H) -> MethodRouter<Shared>

@@ -10,7 +10,9 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tidings_hub::{Cursor, Gap, PageBounds, Position, Reader, Selection, Start, StoredEvent};
+use tidings_hub::{
+    Cursor, Gap, PageBounds, Pattern, Position, Reader, Selection, Start, StoredEvent,
+};
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
@@ -57,7 +59,7 @@ pub(super) struct Polled<'a> {
 }
 
 #[derive(Serialize, ToSchema)]
-struct PolledEvent<'a> {
+pub(super) struct PolledEvent<'a> {
     id: String,
     r#type: &'a str,
     topics: Vec<&'a str>,
@@ -73,7 +75,7 @@ struct PolledEvent<'a> {
 }
 
 impl<'a> PolledEvent<'a> {
-    fn new(event: &'a StoredEvent) -> Self {
+    pub(super) fn new(event: &'a StoredEvent) -> Self {
         // Raw JSON is borrowed from the log; it was checked when it was published.
         let data = event.is_json().then(|| {
             serde_json::from_str(event.data()).expect("the gate lets only JSON be stored as JSON")
@@ -130,6 +132,9 @@ pub(super) async fn poll(
     let selection = query.selection(&principal.grant.default_topics, topics_max)?;
     who::allow_selection(&principal, &selection)?;
     let start = query.start(&headers)?;
+    if selection.patterns().iter().any(Pattern::is_own) {
+        hub.stats.polled();
+    }
     let address = asked.address(&settings.config);
     let counted = Taken::one(&hub, &settings, Endpoint::Polling, &principal, address)?;
     let transport = if query.wait_secs > 0 { Transport::LongPoll } else { Transport::Poll };
