@@ -184,18 +184,29 @@ async fn operators_have_a_listener_of_their_own(#[case] base: &str) {
     let revoke = format!("{base}/api/revocations");
     let subject = json!({ "user": "ann" });
 
-    // Nothing of it is where everybody is, and nothing of theirs here.
+    // Nothing of it is where everybody is; here there are the events too, for the dashboard, and
+    // nothing else of theirs.
     let answer = public.delete(&close).send().await.unwrap();
     assert_eq!((answer.status().as_u16(), &json(answer).await["code"]), (404, &json!("not-found")));
     assert_eq!(public.post_to(&revoke).json(&subject).send().await.unwrap().status(), 404);
-    for path in ["/api/sse?topic=a", "/api/polling?topic=a"] {
-        let answer = admin.get(&format!("{base}{path}")).send().await.unwrap();
+    for path in ["/admin", "/admin/"] {
+        let answer = public.get(&format!("{base}{path}")).send().await.unwrap();
         assert_eq!(answer.status(), 404, "{path}");
     }
-    for path in ["/api/events", "/api/rate-limit"] {
+    for path in ["/api/sse/token", "/api/rate-limit"] {
         let answer = admin.post_to(&format!("{base}{path}")).body("{}").send().await.unwrap();
         assert_eq!(answer.status(), 404, "{path}");
     }
+    for path in ["/api/sse?topic=a", "/api/polling?topic=a"] {
+        let answer = admin.get_as_nobody(&format!("{base}{path}")).send().await.unwrap();
+        assert_eq!(answer.status(), 401, "{path}");
+    }
+    let mut watching = Stream::open(admin.get(&format!("{base}/api/sse?topic=a"))).await;
+    watching.next_of("tidings.connected").await;
+    let event = json!({ "topic": "a", "data": 1 });
+    let events = format!("{base}/api/events");
+    assert_eq!(admin.post_to(&events).json(&event).send().await.unwrap().status(), 201);
+    assert_eq!(watching.next_of("message").await.json(), 1);
     // Behind the key all the same.
     let nobody = admin.client.delete(format!("{admin_url}{close}")).send().await.unwrap();
     assert_eq!(nobody.status(), 401);

@@ -7,6 +7,7 @@ mod admin;
 mod body;
 mod connections;
 mod cors;
+mod dashboard;
 mod dev;
 mod health;
 mod limited;
@@ -103,9 +104,13 @@ pub(crate) fn router(hub: Arc<Hub>, surface: Surface) -> Router {
         (settings.config.base_path.as_str().to_owned(), settings.config.dev)
     };
     let routes = match surface {
-        Surface::Everything => shared_routes().merge(public_routes()).merge(admin_routes(surface)),
-        Surface::Public => shared_routes().merge(public_routes()),
-        Surface::Admin => shared_routes().merge(admin_routes(surface)),
+        Surface::Everything => shared_routes()
+            .merge(event_routes())
+            .merge(application_routes())
+            .merge(admin_routes(surface)),
+        Surface::Public => shared_routes().merge(event_routes()).merge(application_routes()),
+        // With the way to the events, because the dashboard may talk to no other address.
+        Surface::Admin => shared_routes().merge(event_routes()).merge(admin_routes(surface)),
     };
     let routes = match base_path.as_str() {
         "" => routes,
@@ -129,12 +134,16 @@ fn shared_routes() -> Router<Shared> {
         .route("/openapi.json", get(openapi::document))
 }
 
-fn public_routes() -> Router<Shared> {
+fn event_routes() -> Router<Shared> {
     Router::new()
         .route("/api/sse", get(sse::stream))
         .route("/api/polling", get(polling::poll))
-        .route("/api/sse/token", post(tokens::mint))
         .route("/api/events", post(publish::publish))
+}
+
+fn application_routes() -> Router<Shared> {
+    Router::new()
+        .route("/api/sse/token", post(tokens::mint))
         .route("/api/rate-limit", post(rate_limit::take))
 }
 
@@ -147,6 +156,9 @@ fn admin_routes(surface: Surface) -> Router<Shared> {
         .route("/metrics", exposition)
         .route("/api/admin/sse-metrics", get(metrics::sse_metrics))
         .route("/api/revocations", post(revocations::revoke))
+        .route("/admin", get(dashboard::folder))
+        .route("/admin/", get(dashboard::page))
+        .route("/admin/assets/{name}", get(dashboard::asset))
         .route("/api/admin/stats", get(stats::history))
         .route("/api/admin/topics", get(topics::list))
         .route("/api/admin/topics/{topic}/events", get(topics::events))
