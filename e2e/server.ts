@@ -30,6 +30,8 @@ export interface StartOptions {
 export interface Server {
   readonly port: number;
   readonly url: string;
+  /** The operators' own address, where the settings have one. */
+  readonly adminUrl: string | undefined;
   /** Publishes one event and returns its id. */
   publish(event: Record<string, unknown>): Promise<string>;
   /** Posts JSON to a path with the API key; an answer that is not a 2xx is an error. */
@@ -76,9 +78,10 @@ export async function startServer(options: StartOptions = {}): Promise<Server> {
     await rm(folder, { recursive: true, force: true });
   });
 
-  const address = await listening(child);
+  const { address, adminAddress } = await listening(child, "TIDINGS_ADMIN_LISTEN" in settings);
   const url = `http://${address}`;
   return {
+    adminUrl: adminAddress && `http://${adminAddress}`,
     port: Number(address.slice(address.lastIndexOf(":") + 1)),
     url,
     publish: async (event) => ((await post(url, "/api/events", event)) as { id: string }).id,
@@ -88,9 +91,16 @@ export async function startServer(options: StartOptions = {}): Promise<Server> {
   };
 }
 
-/** The address in the server's own log line, which it writes once it listens. */
-async function listening(child: ChildProcess): Promise<string> {
+interface Addresses {
+  address: string;
+  adminAddress: string | undefined;
+}
+
+/** The addresses in the server's own log lines, which it writes once it listens. */
+async function listening(child: ChildProcess, withAdmin: boolean): Promise<Addresses> {
   const log: string[] = [];
+  let address: string | undefined;
+  let adminAddress: string | undefined;
   return new Promise((resolve, reject) => {
     const fail = (why: string) => reject(new Error(`${why}; its log:\n${log.join("\n")}`));
     const deadline = setTimeout(() => fail("the server does not listen in time"), START_MS_MAX);
@@ -100,18 +110,19 @@ async function listening(child: ChildProcess): Promise<string> {
     // Read to the end, so that a chatty server never blocks on a full pipe.
     createInterface({ input: child.stderr }).on("line", (line) => {
       log.push(line);
-      const address = addressIn(line);
-      if (!address) return;
+      address ??= addressIn(line, "listening");
+      adminAddress ??= addressIn(line, "listening for operators");
+      if (!address || (withAdmin && !adminAddress)) return;
       clearTimeout(deadline);
-      resolve(address);
+      resolve({ address, adminAddress });
     });
   });
 }
 
-function addressIn(line: string): string | undefined {
+function addressIn(line: string, message: string): string | undefined {
   if (!line.startsWith("{")) return undefined;
   const { fields } = JSON.parse(line) as { fields?: { message?: string; address?: string } };
-  return fields?.message === "listening" ? fields.address : undefined;
+  return fields?.message === message ? fields.address : undefined;
 }
 
 async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {

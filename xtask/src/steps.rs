@@ -96,6 +96,14 @@ pub(crate) const STEPS: &[Step] = &[
         ..BLANK
     },
     Step {
+        name: "tsc dashboard",
+        groups: &[Group::Lint],
+        needs: &[Need::NodeModules],
+        program: Program::Npm("tsc"),
+        arguments: &["--project", "dashboard"],
+        ..BLANK
+    },
+    Step {
         name: "clippy",
         groups: &[Group::Lint],
         needs: &[Need::CargoComponent("clippy", "clippy")],
@@ -107,6 +115,15 @@ pub(crate) const STEPS: &[Step] = &[
         groups: &[Group::Lint],
         arguments: &["doc", "--workspace", "--no-deps", "--locked"],
         environment: &[("RUSTDOCFLAGS", "-Dwarnings")],
+        ..BLANK
+    },
+    Step {
+        // First, because the server embeds it.
+        name: "dashboard",
+        groups: &[Group::Web],
+        needs: &[Need::NodeModules],
+        program: Program::Npm("vite"),
+        arguments: &["build", "dashboard"],
         ..BLANK
     },
     Step {
@@ -159,6 +176,15 @@ pub(crate) const STEPS: &[Step] = &[
         needs: &[Need::NodeModules],
         program: Program::Npm("vitest"),
         arguments: &["run", "--root", "packages/tidings"],
+        counts: Some(Runner::Vitest),
+        ..BLANK
+    },
+    Step {
+        name: "dashboard's rules",
+        groups: &[Group::Web],
+        needs: &[Need::NodeModules],
+        program: Program::Npm("vitest"),
+        arguments: &["run", "--root", "dashboard"],
         counts: Some(Runner::Vitest),
         ..BLANK
     },

@@ -221,6 +221,11 @@ impl StoredEvent {
         &self.topics
     }
 
+    /// Whether it is one of the hub's own: published to nothing but topics that begin with `$`.
+    pub fn is_own(&self) -> bool {
+        self.topics.iter().all(Topic::is_own)
+    }
+
     /// Whether [`StoredEvent::data`] is JSON text rather than raw text.
     pub fn is_json(&self) -> bool {
         self.is_json

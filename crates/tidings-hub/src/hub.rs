@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use crate::event::{Event, StoredEvent};
-use crate::log::{Log, LogBounds, LogSize, Page, PageBounds, Tail};
+use crate::log::{History, Log, LogBounds, LogSize, Page, PageBounds, Tail, TopicPage, TopicState};
 use crate::position::{Cursor, Epoch, Position};
 use crate::selection::Selection;
-use crate::topic::Pattern;
+use crate::topic::{Pattern, Topic};
 use crate::tree::Complete;
 
 /// A moment as the caller's clocks have it.
@@ -182,6 +182,40 @@ impl Hub {
     /// How much the log holds.
     pub fn size(&self) -> LogSize {
         self.log.size()
+    }
+
+    /// How many events lie after a position; a few of them may be gone already.
+    pub fn events_after(&self, position: Position) -> usize {
+        self.log.len_after(position)
+    }
+
+    /// Topics whose name begins with `prefix`, in the order of their segments, after the one named
+    /// `after`: at most so many, and after a bounded number of steps. A prefix that begins with `$`
+    /// finds the hub's own, and no other does.
+    pub fn topics(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        topics_max: usize,
+        now: Moment,
+    ) -> TopicPage {
+        self.log.topics(prefix, after, topics_max, now.uptime_ms)
+    }
+
+    /// The topics whose name begins with `prefix` that were published to most recently, newest
+    /// first: at most so many, and after a number of steps that grows with that.
+    pub fn recent_topics(&self, prefix: &str, topics_max: usize, now: Moment) -> Vec<TopicState> {
+        self.log.recent_topics(prefix, topics_max, now.uptime_ms)
+    }
+
+    /// How many topics there are whose name begins with `prefix`, counted up to a bound.
+    pub fn count_topics(&self, prefix: &str) -> usize {
+        self.log.count_topics(prefix)
+    }
+
+    /// The events that a topic holds, newest first, from before a position.
+    pub fn events_before(&self, topic: &Topic, before: Position, bounds: PageBounds) -> History {
+        self.log.events_before(topic, before, bounds)
     }
 
     /// Appends an event: gives it the next position and the time, encodes its frame, and drops

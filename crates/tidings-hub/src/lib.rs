@@ -22,7 +22,10 @@ pub use event::{
 };
 pub use hub::{Advance, Appended, Gap, GapReason, Hub, Moment, Opening, Reader, Start};
 pub use index::PatternIndex;
-pub use log::{LogBounds, LogSize, Page, PageBounds, Tail};
+pub use log::{
+    History, LogBounds, LogSize, OWN_EVENTS_PER_TOPIC_MAX, Page, PageBounds, RECENT_SECS, Tail,
+    TopicPage, TopicState,
+};
 pub use position::{Cursor, CursorError, Epoch, Position};
 pub use selection::Selection;
 pub use topic::{

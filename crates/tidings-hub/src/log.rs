@@ -4,6 +4,8 @@
 //! has dropped, so that a reader is told of a gap exactly when one of its own topics has one. The
 //! log does not know who reads; it is told the time and never asks.
 
+mod listing;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::Arc;
@@ -14,15 +16,17 @@ use crate::event::StoredEvent;
 use crate::places::{Place, Places};
 use crate::position::Position;
 use crate::selection::Selection;
-use crate::topic::{Pattern, SEGMENTS_MAX};
+use crate::topic::{Pattern, SEGMENTS_MAX, Topic};
 use crate::tree::{Complete, NodeKey, TopicTree, Walk};
+pub use listing::{History, RECENT_SECS, TopicPage, TopicState};
 
 /// How much the log keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogBounds {
     /// Events one topic may hold.
     pub events_per_topic_max: usize,
-    /// Bytes of memory all events may take, their share of the indexes included.
+    /// Bytes of memory all events may take, their share of the indexes included; the hub's own do not
+    /// count.
     pub bytes_max: usize,
     /// How long an event stays, in milliseconds of uptime.
     pub age_max_ms: u64,
@@ -68,7 +72,7 @@ pub struct Tail {
     pub complete: bool,
 }
 
-/// How much the log holds.
+/// How much the log holds, without the hub's own events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogSize {
     /// Events held.
@@ -89,7 +93,9 @@ pub(crate) struct Log {
     tree: TopicTree,
     /// Entries with a life shorter than the log's, by when it ends.
     expiries: BTreeSet<(u64, u32)>,
-    /// Bytes of the events alone.
+    /// The hub's own events among the entries.
+    own_events: usize,
+    /// Bytes of the events alone, without the hub's own.
     bytes: usize,
     newest: Position,
     newest_dropped: Position,
@@ -104,6 +110,9 @@ struct Entry {
     holders: Box<[Option<NodeKey>]>,
 }
 
+/// Events that one of the hub's own topics holds. They count against no other bound, so that what
+/// the hub says of itself pushes nothing out of the log.
+pub const OWN_EVENTS_PER_TOPIC_MAX: usize = 60;
 /// Events a read may look at, and steps it may take to find them, for every event it may return;
 /// and a floor to that.
 const EXAMINED_PER_EVENT: usize = 16;
@@ -123,6 +132,7 @@ impl Log {
             order: Places::default(),
             tree: TopicTree::new(bounds.topics_remembered_max),
             expiries: BTreeSet::new(),
+            own_events: 0,
             bytes: 0,
             newest: Position::START,
             newest_dropped: Position::START,
@@ -135,12 +145,20 @@ impl Log {
     }
 
     pub(crate) fn size(&self) -> LogSize {
+        let entries = self.order.after(Position::START).map(|place| self.entry(place.entry));
+        // The hub has few of its own, so few are passed over.
+        let oldest = entries.into_iter().find(|entry| !entry.event.is_own());
         LogSize {
-            events: self.entries.len(),
+            events: self.entries.len() - self.own_events,
             bytes: self.bytes(),
             topics: self.tree.live_topics(),
-            oldest_uptime_ms: self.order.oldest().map(|place| self.entry(place.entry).uptime_ms),
+            oldest_uptime_ms: oldest.map(|entry| entry.uptime_ms),
         }
+    }
+
+    /// How many events lie after a position, and perhaps a few that are gone.
+    pub(crate) fn len_after(&self, position: Position) -> usize {
+        self.order.len_after(position)
     }
 
     /// Appends the next event and drops what is out of bounds; returns how many events that was.
@@ -157,7 +175,11 @@ impl Log {
 
         let expires_ms =
             ttl_secs.map(|ttl_secs| uptime_ms.saturating_add(u64::from(ttl_secs) * 1000));
-        self.bytes += event.footprint_bytes();
+        if event.is_own() {
+            self.own_events += 1;
+        } else {
+            self.bytes += event.footprint_bytes();
+        }
         let topics = event.topics().len();
         let entry = Entry {
             event: Arc::clone(event),
@@ -174,9 +196,9 @@ impl Log {
             self.expiries.insert((expires_ms, key));
         }
         for (index, topic) in event.topics().iter().enumerate() {
-            let node = self.tree.insert(topic, place);
+            let node = self.tree.insert(topic, place, frame_bytes(event));
             self.entries[key as usize].holders[index] = Some(node);
-            if self.tree.places(node).len() > self.bounds.events_per_topic_max {
+            if self.tree.places(node).len() > self.bounds.events_max_of(topic) {
                 let oldest = self.tree.places(node).oldest().expect("it holds more than its bound");
                 dropped += usize::from(self.release(oldest.entry, node));
             }
@@ -399,39 +421,42 @@ impl Log {
     /// Takes an event from one topic; true if that was its last, and it is gone.
     fn release(&mut self, key: u32, node: NodeKey) -> bool {
         let entry = &mut self.entries[key as usize];
-        let position = entry.event.position();
         let holder = entry.holders.iter_mut().find(|holder| **holder == Some(node));
         *holder.expect("only a holder releases") = None;
         if entry.holders.iter().all(Option::is_none) {
-            self.forget_entry(key);
-            self.let_go(node, position);
+            let event = self.forget_entry(key).0;
+            self.let_go(node, &event);
             return true;
         }
-        self.let_go(node, position);
+        let event = Arc::clone(&entry.event);
+        self.let_go(node, &event);
         false
     }
 
     fn drop_entry(&mut self, key: u32) {
-        let (position, holders) = self.forget_entry(key);
+        let (event, holders) = self.forget_entry(key);
         for node in holders.into_iter().flatten() {
-            self.let_go(node, position);
+            self.let_go(node, &event);
         }
     }
 
-    fn let_go(&mut self, node: NodeKey, position: Position) {
-        self.newest_dropped = self.newest_dropped.max(position);
-        self.tree.release(node, position);
+    fn let_go(&mut self, node: NodeKey, event: &StoredEvent) {
+        self.newest_dropped = self.newest_dropped.max(event.position());
+        self.tree.release(node, event.position(), frame_bytes(event));
     }
 
-    fn forget_entry(&mut self, key: u32) -> (Position, Box<[Option<NodeKey>]>) {
+    fn forget_entry(&mut self, key: u32) -> (Arc<StoredEvent>, Box<[Option<NodeKey>]>) {
         let entry = self.entries.remove(key as usize);
-        let position = entry.event.position();
-        self.bytes -= entry.event.footprint_bytes();
-        self.order.strike(position);
+        if entry.event.is_own() {
+            self.own_events -= 1;
+        } else {
+            self.bytes -= entry.event.footprint_bytes();
+        }
+        self.order.strike(entry.event.position());
         if let Some(expires_ms) = entry.expires_ms {
             self.expiries.remove(&(expires_ms, key));
         }
-        (position, entry.holders)
+        (entry.event, entry.holders)
     }
 
     /// What the byte bound counts: the events, and the part of the index that they need.
@@ -442,6 +467,21 @@ impl Log {
     fn entry(&self, key: u32) -> &Entry {
         &self.entries[key as usize]
     }
+}
+
+impl LogBounds {
+    /// Events that this topic may hold.
+    fn events_max_of(&self, topic: &Topic) -> usize {
+        if topic.is_own() {
+            self.events_per_topic_max.min(OWN_EVENTS_PER_TOPIC_MAX)
+        } else {
+            self.events_per_topic_max
+        }
+    }
+}
+
+fn frame_bytes(event: &StoredEvent) -> u64 {
+    event.frame().len() as u64
 }
 
 impl Entry {

@@ -107,6 +107,22 @@ impl Places {
         self.queue.iter().rev().copied().filter(|place| !place.is_struck())
     }
 
+    /// The places before a position, newest first.
+    pub(crate) fn backwards_before(&self, position: Position) -> impl Iterator<Item = Place> {
+        let end = self.queue.partition_point(|place| place.position < position);
+        self.queue.range(..end).rev().copied().filter(|place| !place.is_struck())
+    }
+
+    /// The newest place; never a hole.
+    pub(crate) fn newest(&self) -> Option<Place> {
+        self.queue.back().copied()
+    }
+
+    /// How many places are from this moment or later, holes included.
+    pub(crate) fn len_since(&self, uptime_secs: u32) -> usize {
+        self.queue.len() - self.queue.partition_point(|place| place.uptime_secs < uptime_secs)
+    }
+
     /// The last position that is older than this moment, if any is.
     pub(crate) fn last_before(&self, uptime_secs: u32) -> Option<Position> {
         let index = self.queue.partition_point(|place| place.uptime_secs < uptime_secs);

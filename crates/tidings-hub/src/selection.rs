@@ -37,6 +37,11 @@ impl Selection {
         &self.patterns
     }
 
+    /// The only event types that are wanted; nothing when all are.
+    pub fn types(&self) -> Option<&[EventType]> {
+        self.types.as_deref()
+    }
+
     /// Whether a topic matches one of the patterns.
     pub fn matches_topic(&self, topic: &Topic) -> bool {
         self.patterns.iter().any(|pattern| pattern.matches(topic))

@@ -49,6 +49,11 @@ impl Topic {
         &self.0
     }
 
+    /// Whether it is one of the hub's own, which begin with `$`.
+    pub fn is_own(&self) -> bool {
+        self.0.starts_with('$')
+    }
+
     /// The segments, first to last.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
         self.0.split('/')
@@ -131,6 +136,11 @@ impl Pattern {
     /// The one topic this pattern matches, when it has no wildcard.
     pub fn as_topic(&self) -> Option<Topic> {
         self.literal.then(|| Topic(Arc::clone(&self.text)))
+    }
+
+    /// Whether it is one of the hub's own topics, which begin with `$`.
+    pub fn is_own(&self) -> bool {
+        self.text.starts_with('$')
     }
 
     /// Whether this pattern has no wildcard.

@@ -6,6 +6,8 @@
 //! position dropped below it, so that a gap is found, or ruled out, without visiting the topics.
 //! Events themselves, and how many of them there may be, belong to the log.
 
+mod listing;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use slab::Slab;
@@ -24,8 +26,7 @@ pub(crate) struct TopicTree {
     root: NodeKey,
     /// The hub's own topics, those with a leading `$`: apart, so that no wildcard can reach them.
     hub_root: NodeKey,
-    live_topics: usize,
-    /// Bytes of the nodes that hold something, themselves or below.
+    /// Bytes of the nodes that hold something, themselves or below, without the hub's own.
     bytes: usize,
     /// Topics that hold nothing any more but are remembered for what they dropped, oldest first.
     emptied: BTreeSet<(Position, NodeKey)>,
@@ -79,6 +80,10 @@ struct Node {
     newest: Position,
     /// Events held by this topic and those below it, an event once per topic.
     held: usize,
+    /// Topics that hold an event, this one and those below it.
+    topics: u32,
+    /// Frame bytes of the events that this topic holds.
+    frame_bytes: u64,
     places: Places,
     /// What this topic has dropped.
     dropped: Dropped,
@@ -104,7 +109,6 @@ impl TopicTree {
             nodes,
             root,
             hub_root,
-            live_topics: 0,
             bytes: 0,
             emptied: BTreeSet::new(),
             topics_remembered_max,
@@ -113,9 +117,9 @@ impl TopicTree {
         }
     }
 
-    /// Topics that hold an event.
+    /// Topics that hold an event, without the hub's own.
     pub(crate) fn live_topics(&self) -> usize {
-        self.live_topics
+        self.node(self.root).topics as usize
     }
 
     /// Bytes of the nodes that topics with an event need, roughly; those of remembered topics are
@@ -129,9 +133,10 @@ impl TopicTree {
         self.releases
     }
 
-    /// Gives a topic the newest event of the log.
-    pub(crate) fn insert(&mut self, topic: &Topic, place: Place) -> NodeKey {
-        let mut key = self.root_of(topic.as_str());
+    /// Gives a topic the newest event of the log, and the bytes of its frame.
+    pub(crate) fn insert(&mut self, topic: &Topic, place: Place, frame_bytes: u64) -> NodeKey {
+        let root = self.root_of(topic.as_str());
+        let mut key = root;
         for segment in topic.segments() {
             key = match self.node(key).children.get(segment) {
                 Some(&child) => child,
@@ -139,12 +144,13 @@ impl TopicTree {
             };
         }
         let node = self.node_mut(key);
-        if node.places.is_empty() {
+        let is_new = node.places.is_empty();
+        node.places.push(place);
+        node.frame_bytes += frame_bytes;
+        if is_new {
             let dropped = node.dropped.newest;
             self.emptied.remove(&(dropped, key));
-            self.live_topics += 1;
         }
-        self.node_mut(key).places.push(place);
 
         let mut ancestor = Some(key);
         while let Some(key) = ancestor {
@@ -152,24 +158,27 @@ impl TopicTree {
             node.newest = place.position;
             let was_empty = node.held == 0;
             node.held += 1;
+            node.topics += u32::from(is_new);
             let bytes = node.footprint_bytes();
             ancestor = node.parent;
             if let Some(parent) = ancestor {
-                self.bytes += if was_empty { bytes } else { 0 };
+                self.bytes += if was_empty && root == self.root { bytes } else { 0 };
                 self.make_most_recent(parent, key, was_empty);
             }
         }
         key
     }
 
-    /// Takes the event at this position from a topic that holds it.
-    pub(crate) fn release(&mut self, key: NodeKey, position: Position) {
+    /// Takes the event at this position, and the bytes of its frame, from a topic that holds it.
+    pub(crate) fn release(&mut self, key: NodeKey, position: Position, frame_bytes: u64) {
         self.releases += 1;
+        let is_own = self.is_own(key);
         let drop = Dropped { newest: position, release: self.releases };
         let node = self.node_mut(key);
         let was_held = node.places.strike(position);
         debug_assert!(was_held, "only a held event is released");
         node.dropped.add(drop);
+        node.frame_bytes -= frame_bytes;
         let emptied = node.places.is_empty();
         let dropped = node.dropped.newest;
 
@@ -177,11 +186,12 @@ impl TopicTree {
         loop {
             let node = self.node_mut(child);
             node.held -= 1;
+            node.topics -= u32::from(emptied);
             let empty = node.held == 0;
             let bytes = node.footprint_bytes();
             let Some(parent) = node.parent else { break };
             if empty {
-                self.bytes -= bytes;
+                self.bytes -= if is_own { 0 } else { bytes };
                 self.unchain(parent, child);
             }
             self.node_mut(parent).dropped_below.add(drop);
@@ -189,7 +199,6 @@ impl TopicTree {
         }
 
         if emptied {
-            self.live_topics -= 1;
             self.emptied.insert((dropped, key));
             if self.emptied.len() > self.topics_remembered_max {
                 self.forget_oldest();
@@ -320,6 +329,14 @@ impl TopicTree {
         if name.starts_with('$') { self.hub_root } else { self.root }
     }
 
+    /// Whether a topic is one of the hub's own.
+    fn is_own(&self, mut key: NodeKey) -> bool {
+        while let Some(parent) = self.node(key).parent {
+            key = parent;
+        }
+        key == self.hub_root
+    }
+
     fn add_child(&mut self, parent: NodeKey, segment: &str) -> NodeKey {
         let node = Node {
             parent: Some(parent),
@@ -422,15 +439,15 @@ mod tests {
             };
             let position = Position::new(number);
             let place = Place { position, entry: 0, uptime_secs: 0 };
-            held.push((tree.insert(&Topic::new(&name).expect("a topic"), place), position));
+            held.push((tree.insert(&Topic::new(&name).expect("a topic"), place, 1), position));
             if held.len() > 50 {
                 let (node, position) = held.swap_remove(rng.usize(..held.len()));
-                tree.release(node, position);
+                tree.release(node, position, 1);
             }
             nodes_max = nodes_max.max(tree.nodes.len());
         }
         for (node, position) in held {
-            tree.release(node, position);
+            tree.release(node, position, 1);
         }
         (tree, nodes_max)
     }

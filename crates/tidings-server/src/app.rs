@@ -26,13 +26,17 @@ use crate::http::{Hub, Problem, Settings, Surface, router};
 use crate::identity::{Authenticator, KEY_SET_REFRESH_SECS, LiveSessions, LoadError};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::readiness::Readiness;
 use crate::revocations::Revocations;
+use crate::stats::Stats;
 use crate::tls::Tls;
 
 /// How often it is seen which sessions of open streams are to be asked for again.
 const RECHECK_EVERY: Duration = Duration::from_secs(1);
 /// How often what has outlived its time is dropped.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+/// How often the node's pulse is taken.
+const TICK_EVERY: Duration = Duration::from_secs(1);
 /// Topics that hold nothing any more but are remembered for the gap they would be.
 const TOPICS_REMEMBERED_MAX: usize = 65_536;
 /// How long past a heartbeat it may take a peer to acknowledge it. The next one comes within a
@@ -77,6 +81,7 @@ pub(crate) async fn serve(config: Config, source: ConfigSource) -> anyhow::Resul
         tasks.spawn(admin.clone().run(listener, Arc::clone(&connections)));
     }
     tasks.spawn(expire(Arc::clone(&hub)));
+    tasks.spawn(tick(Arc::clone(&hub)));
     tasks.spawn(refresh_keys(Arc::clone(&hub)));
     tasks.spawn(recheck_sessions(Arc::clone(&hub)));
 
@@ -155,8 +160,13 @@ fn build(config: Config) -> anyhow::Result<Arc<Hub>> {
     let settings = ArcSwap::from_pointee(settings(config, None)?);
     let (limits, live_sessions) = (Limits::default(), LiveSessions::default());
     let insecure_user_ids = AtomicU64::new(0);
+    let broker = Arc::new(broker);
+    let readiness = Readiness::new(Arc::clone(&broker), Arc::clone(&delivery));
+    let stats = Stats::new(Arc::clone(&metrics), Arc::clone(&broker), Arc::clone(&delivery), clock);
     Ok(Arc::new(Hub {
         settings,
+        stats,
+        readiness: Arc::new(readiness),
         broker,
         delivery,
         revocations,
@@ -231,6 +241,16 @@ async fn expire(hub: Arc<Hub>) {
         hub.revocations.forget(hub.clock.now().unix_ms);
         hub.limits.forget(hub.clock.uptime_ns());
         hub.metrics.flights.settle(hub.clock.uptime_ns());
+    }
+}
+
+/// Takes the node's pulse. A second that was missed is not made up for: its sample is longer.
+async fn tick(hub: Arc<Hub>) {
+    let mut ticks = interval(TICK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        hub.stats.tick();
     }
 }
 

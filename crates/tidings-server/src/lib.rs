@@ -18,6 +18,8 @@ pub mod identity;
 mod limits;
 mod logging;
 mod metrics;
+mod readiness;
 mod revocations;
 mod rewound;
+mod stats;
 mod tls;

@@ -59,7 +59,7 @@ async fn a_node_that_leaves_says_so_first_and_spreads_its_streams() {
     wait_for_status(&api, "/readyz", 503).await;
     let not_ready = api.get_as_nobody("/readyz").send().await.unwrap();
     assert!(not_ready.headers().contains_key("retry-after"));
-    assert_eq!(json(not_ready).await["code"], "unavailable");
+    assert_eq!(json(not_ready).await["status"], "not-ready");
     // Alive all the same; but whoever comes now comes to the wrong node.
     assert_eq!(status(&api, "/healthz").await, 200);
     let refused = api.get("/api/sse?topic=a").send().await.unwrap();
@@ -268,6 +268,10 @@ async fn the_api_describes_every_route_it_has() {
         "post /api/sse/token",
         "post /api/rate-limit",
         "post /api/revocations",
+        "get /api/admin/stats",
+        "get /api/admin/topics",
+        "get /api/admin/topics/{topic}/events",
+        "get /api/admin/connections",
         "delete /api/admin/connections/{connection}",
         "get /healthz",
         "get /readyz",

@@ -16,7 +16,7 @@ use support::{API_KEY, Server, tidings};
 const APP: &str = "https://app.example.com";
 
 /// Every route, and some that are none.
-const ROUTES: [(&str, &str); 11] = [
+const ROUTES: [(&str, &str); 15] = [
     ("GET", "/api/sse?topic=a"),
     ("HEAD", "/api/sse?topic=a"),
     ("GET", "/api/polling?topic=a"),
@@ -24,6 +24,10 @@ const ROUTES: [(&str, &str); 11] = [
     ("POST", "/api/rate-limit"),
     ("POST", "/api/revocations"),
     ("DELETE", "/api/admin/connections/0123456789abcdef"),
+    ("GET", "/api/admin/connections"),
+    ("GET", "/api/admin/topics"),
+    ("GET", "/api/admin/topics/a/events"),
+    ("GET", "/api/admin/stats"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("OPTIONS", "/api/events"),
@@ -180,18 +184,29 @@ async fn operators_have_a_listener_of_their_own(#[case] base: &str) {
     let revoke = format!("{base}/api/revocations");
     let subject = json!({ "user": "ann" });
 
-    // Nothing of it is where everybody is, and nothing of theirs here.
+    // Nothing of it is where everybody is; here there are the events too, for the dashboard, and
+    // nothing else of theirs.
     let answer = public.delete(&close).send().await.unwrap();
     assert_eq!((answer.status().as_u16(), &json(answer).await["code"]), (404, &json!("not-found")));
     assert_eq!(public.post_to(&revoke).json(&subject).send().await.unwrap().status(), 404);
-    for path in ["/api/sse?topic=a", "/api/polling?topic=a"] {
-        let answer = admin.get(&format!("{base}{path}")).send().await.unwrap();
+    for path in ["/admin", "/admin/"] {
+        let answer = public.get(&format!("{base}{path}")).send().await.unwrap();
         assert_eq!(answer.status(), 404, "{path}");
     }
-    for path in ["/api/events", "/api/rate-limit"] {
+    for path in ["/api/sse/token", "/api/rate-limit"] {
         let answer = admin.post_to(&format!("{base}{path}")).body("{}").send().await.unwrap();
         assert_eq!(answer.status(), 404, "{path}");
     }
+    for path in ["/api/sse?topic=a", "/api/polling?topic=a"] {
+        let answer = admin.get_as_nobody(&format!("{base}{path}")).send().await.unwrap();
+        assert_eq!(answer.status(), 401, "{path}");
+    }
+    let mut watching = Stream::open(admin.get(&format!("{base}/api/sse?topic=a"))).await;
+    watching.next_of("tidings.connected").await;
+    let event = json!({ "topic": "a", "data": 1 });
+    let events = format!("{base}/api/events");
+    assert_eq!(admin.post_to(&events).json(&event).send().await.unwrap().status(), 201);
+    assert_eq!(watching.next_of("message").await.json(), 1);
     // Behind the key all the same.
     let nobody = admin.client.delete(format!("{admin_url}{close}")).send().await.unwrap();
     assert_eq!(nobody.status(), 401);

@@ -63,6 +63,15 @@ async fn no_credential_is_logged_or_answered() {
     answers += &stream.next().await.unwrap().0;
     api.publish(r#"{"user":"42"}"#).await;
     answers += &stream.next_event().await.0;
+    // The operator sees who is there, and not by what.
+    let mut seen = String::new();
+    for path in ["connections", "topics", "topics/user%2F42/events", "stats", "sse-metrics"] {
+        seen += &everything_in(api.get(&format!("/api/admin/{path}"))).await;
+    }
+    seen += &everything_in(api.get("/metrics")).await;
+    seen += &everything_in(api.get_as_nobody("/readyz")).await;
+    assert!(seen.contains("\"user\":\"42\""), "{seen}");
+    answers += &seen;
 
     // A reload looks at every setting, and so does the way out.
     server.signal("HUP");

@@ -470,3 +470,20 @@ async fn a_cookie_that_outlasts_the_memory_of_revocations_is_refused() {
     let until_ms = json(request.send().await.unwrap()).await["until"].as_u64().unwrap();
     assert!(until_ms >= (now_secs + 86_400) * 1000, "{until_ms}");
 }
+
+#[tokio::test]
+async fn a_session_hears_nothing_of_the_hubs_own_whatever_its_role() {
+    let (application, url) = Application::start().await;
+    let server = Server::start(&[
+        ("AUTH__SESSION__INTROSPECT__URL", &url),
+        ("AUTH__SESSION__INTROSPECT__COOKIES", "sid"),
+    ]);
+    let api = Api::new(&server.url());
+    application.says("sid=a", 200, json!({ "userId": "ann", "role": "admin" }));
+    let ask = |path: &str| api.get_as_nobody(path).header("cookie", "sid=a");
+    assert_eq!(ask("/api/polling").send().await.unwrap().status(), 200);
+    for path in ["/api/polling?topic=$tidings/stats", "/api/sse?topic=$tidings/stats"] {
+        assert_eq!(refusal(ask(path)).await, (403, "forbidden-topic".to_owned()), "{path}");
+    }
+    assert_eq!(refusal(ask("/api/admin/connections")).await.0, 401);
+}

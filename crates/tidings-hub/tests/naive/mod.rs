@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use matching::matches;
 use tidings_hub::{
-    Epoch, Event, EventType, Hub, LogBounds, Moment, Pattern, Payload, Selection, Topic,
+    Epoch, Event, EventType, Hub, LogBounds, Moment, OWN_EVENTS_PER_TOPIC_MAX, Pattern, Payload,
+    Selection, Topic,
 };
 
 /// One event ever appended.
@@ -28,6 +29,11 @@ pub(crate) struct NaiveEvent {
 impl NaiveEvent {
     fn is_held(&self) -> bool {
         self.topics.iter().any(|(_, held)| *held)
+    }
+
+    /// Whether it is the hub's own, which no size counts.
+    pub(crate) fn is_own(&self) -> bool {
+        self.topics.iter().all(|(name, _)| name.starts_with('$'))
     }
 }
 
@@ -102,7 +108,9 @@ impl Naive {
         for topic in topics {
             let holding: Vec<usize> =
                 (0..self.events.len()).filter(|&index| self.holds(index, &topic)).collect();
-            if holding.len() > self.bounds.events_per_topic_max {
+            let own_max =
+                if topic.starts_with('$') { OWN_EVENTS_PER_TOPIC_MAX } else { usize::MAX };
+            if holding.len() > self.bounds.events_per_topic_max.min(own_max) {
                 self.let_go(holding[0], &topic);
             }
         }
@@ -158,15 +166,16 @@ impl Naive {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let held = self.events.iter().filter(|event| event.is_held());
+        let held = self.events.iter().filter(|event| event.is_held() && !event.is_own());
         let events: usize = held.map(|event| event.footprint_bytes).sum();
         events + self.branch_bytes(&branches(self.live().into_iter()))
     }
 
-    /// What these branches of the index weigh.
+    /// What these branches of the index weigh, without the hub's own.
     pub(crate) fn branch_bytes(&self, branches: &BTreeSet<String>) -> usize {
         let last = |branch: &String| branch.rsplit('/').next().unwrap().len();
-        branches.iter().map(|branch| self.bytes_by_segment[last(branch)]).sum()
+        let branches = branches.iter().filter(|branch| !branch.starts_with('$'));
+        branches.map(|branch| self.bytes_by_segment[last(branch)]).sum()
     }
 
     /// The topics that hold an event.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tidings_hub::{Cursor, Hub, Moment, StoredEvent};
+use tidings_hub::{Cursor, Event, Hub, Moment, StoredEvent};
 
 use super::idempotency::{Idempotency, IdempotencyBounds, Seen};
 use super::{Outcome, Publication};
@@ -87,6 +87,14 @@ impl Memory {
         drop(hub);
         let cursor = event.cursor();
         stored.push(event);
+        cursor
+    }
+
+    pub(super) fn publish_own(&self, event: Event) -> Cursor {
+        let now = self.clock.now();
+        let stored = self.hub().append(event, now).event;
+        let cursor = stored.cursor();
+        (self.on_stored)(&[stored]);
         cursor
     }
 

@@ -7,7 +7,7 @@
 mod idempotency;
 mod memory;
 
-use tidings_hub::{Cursor, Event};
+use tidings_hub::{Cursor, Event, EventType, Payload, Topic};
 
 pub(crate) use idempotency::{Fingerprint, IdempotencyBounds, IdempotencyKey};
 pub(crate) use memory::Memory;
@@ -49,6 +49,41 @@ impl Broker {
     pub(crate) fn durability(&self) -> &'static str {
         match self {
             Self::Memory(_) => "memory",
+        }
+    }
+
+    /// What it is called.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Memory(_) => "memory",
+        }
+    }
+
+    /// Whether it takes events, in a word.
+    pub(crate) fn status(&self) -> &'static str {
+        match self {
+            // There is nothing between it and us.
+            Self::Memory(_) => "ok",
+        }
+    }
+
+    /// Stores an event of the hub's own, which counts in no metric.
+    pub(crate) fn publish_own(&self, event: Event) -> Cursor {
+        match self {
+            Self::Memory(memory) => memory.publish_own(event),
+        }
+    }
+
+    /// Shows that events are taken: by where one of the node's own stands that was published to
+    /// `topic` just now. It is this node's affair: a broker that several share must not be written to
+    /// for it, but asked, and answer with a position that this node is to reach.
+    pub(crate) fn probe(&self, topic: Topic) -> Result<Cursor, &'static str> {
+        match self {
+            Self::Memory(memory) => {
+                let nothing = Payload::text("");
+                let event = Event::new(EventType::default(), [topic], nothing, None, 0);
+                Ok(memory.publish_own(event.map_err(|_| "it takes no event")?))
+            }
         }
     }
 

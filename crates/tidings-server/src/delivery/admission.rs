@@ -81,7 +81,7 @@ impl Admission {
         address: IpAddr,
         bounds: AdmissionBounds,
     ) -> Result<Reservation, Full> {
-        let address = subnet(address);
+        let subnet = subnet(address);
         let mut counts = self.counts();
         if is_full(counts.node, bounds.per_node) {
             return Err(Full::Node);
@@ -91,12 +91,12 @@ impl Admission {
         if is_full(of_user, bounds.per_user) {
             return Err(Full::User);
         }
-        let of_address = counts.addresses.get(&address).copied().unwrap_or(0);
+        let of_address = counts.addresses.get(&subnet).copied().unwrap_or(0);
         if is_full(of_address, bounds.per_address) {
             return Err(Full::Address);
         }
         counts.node += 1;
-        *counts.addresses.entry(address).or_default() += 1;
+        *counts.addresses.entry(subnet).or_default() += 1;
         let user = user.map(|user| {
             let known = counts.users.get_key_value(user).map(|(known, _)| Arc::clone(known));
             let user = known.unwrap_or_else(|| user.into());
@@ -141,7 +141,10 @@ impl<T: fmt::Debug + Send + Sync> Held for T {}
 impl Reservation {
     /// Keeps something until the stream ends.
     pub(crate) fn hold(&mut self, held: impl Held + 'static) {
-        self.held = Some(Box::new(held));
+        self.held = Some(match self.held.take() {
+            None => Box::new(held),
+            Some(other) => Box::new((other, held)),
+        });
     }
 
     /// The stream begins, of a reader who has proved by this method who it is.
@@ -165,6 +168,20 @@ impl Reservation {
         }
     }
 
+    pub(super) fn user(&self) -> Option<&Arc<str>> {
+        self.user.as_ref()
+    }
+
+    /// Where it comes from.
+    pub(super) fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// When the stream began, in nanoseconds of uptime.
+    pub(super) fn opened_ns(&self) -> u64 {
+        self.life.map_or(0, Life::opened_ns)
+    }
+
     pub(super) fn metrics(&self) -> &Metrics {
         &self.admission.metrics
     }
@@ -174,7 +191,7 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let mut counts = self.admission.counts();
         counts.node -= 1;
-        decrement(&mut counts.addresses, self.address);
+        decrement(&mut counts.addresses, subnet(self.address));
         let mut left = None;
         if let Some(user) = self.user.take()
             && let Entry::Occupied(mut of_user) = counts.users.entry(user)

@@ -57,7 +57,7 @@ impl Batch {
     }
 
     pub(super) fn push_event(&mut self, event: &Arc<StoredEvent>) {
-        let one = Delivered { events: 1, bytes: event.frame().len() as u64 };
+        let one = Delivered::of(event);
         self.push_part(event.frame().clone(), event.position(), one);
     }
 

@@ -2,6 +2,7 @@
 
 use tokio::sync::oneshot;
 
+use super::survey::{Milestone, Question};
 use crate::revocations::{Holder, Revocation};
 
 /// Whose a stream is, and its name: what it may be closed by.
@@ -67,4 +68,20 @@ pub(super) enum Order {
     Close(Target, oneshot::Sender<usize>),
     /// Count for their users what streams were written.
     Settle(oneshot::Sender<()>),
+    /// Look through the streams.
+    Survey(Question),
+    /// Say when the log was read up to a position.
+    Reach(Milestone),
+}
+
+impl Order {
+    /// Whether nobody waits for its answer, which is all that it is for.
+    pub(super) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Close(..) => false,
+            Self::Settle(done) => done.is_closed(),
+            Self::Survey(question) => question.is_abandoned(),
+            Self::Reach(milestone) => milestone.reached.is_closed(),
+        }
+    }
 }

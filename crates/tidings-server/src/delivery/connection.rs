@@ -14,6 +14,7 @@ use mio::{Interest, Registry, Token};
 use tidings_hub::{PageBounds, Position, Reader, Selection};
 
 use super::batch::{Batch, Written, write_some};
+use super::census::Arrival;
 use super::closing::Owner;
 use super::groups::GroupKey;
 use super::wire::{self, ExpiringReason};
@@ -68,8 +69,11 @@ pub(super) struct Connection {
     /// Whether it stands in the shard's queue.
     pub(super) is_queued: bool,
     pub(super) owner: Owner,
-    /// Events it was written and nobody was told of yet.
-    delivered: u64,
+    pub(super) arrival: Arrival,
+    /// What it was written.
+    sent: Delivered,
+    /// How many of these events are counted for its user.
+    settled: u64,
     reservation: Reservation,
 }
 
@@ -89,6 +93,8 @@ pub(super) struct Behind {
     is_untold: bool,
     /// Whether the stream ends after `rest`.
     is_closing: bool,
+    /// Whether the socket was full at the last write.
+    is_blocked: bool,
 }
 
 /// What one who catches up reads.
@@ -125,6 +131,7 @@ pub(super) struct Beginning {
     pub(super) end_at: Tick,
     pub(super) warn_at: Tick,
     pub(super) owner: Owner,
+    pub(super) arrival: Arrival,
     pub(super) reservation: Reservation,
 }
 
@@ -151,7 +158,9 @@ impl Connection {
             warn_at: beginning.warn_at,
             is_queued: false,
             owner: beginning.owner,
-            delivered: 0,
+            arrival: beginning.arrival,
+            sent: Delivered::default(),
+            settled: 0,
             reservation: beginning.reservation,
         }
     }
@@ -175,6 +184,11 @@ impl Connection {
     /// Whether it has its last bytes and waits for room for them.
     pub(super) fn is_closing(&self) -> bool {
         self.behind.as_ref().is_some_and(|behind| behind.is_closing)
+    }
+
+    /// Whether its socket takes nothing at the moment.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.behind.as_ref().is_some_and(|behind| behind.is_blocked)
     }
 
     /// How long nothing was taken of what waits for it.
@@ -214,6 +228,7 @@ impl Connection {
                 self.count(delivered, work);
                 let mut behind = Behind::new(rest, Reader::at(position), false, now);
                 behind.cut = cut;
+                behind.is_blocked = true;
                 self.behind = Some(Box::new(behind));
             }
         }
@@ -222,13 +237,23 @@ impl Connection {
     }
 
     fn count(&mut self, delivered: Delivered, work: &mut Work) {
-        self.delivered += delivered.events;
+        self.sent += delivered;
         work.delivered += delivered;
+    }
+
+    /// What it was written.
+    pub(super) fn sent(&self) -> Delivered {
+        self.sent
+    }
+
+    pub(super) fn reservation(&self) -> &Reservation {
+        &self.reservation
     }
 
     /// Counts for its user what it was written.
     pub(super) fn settle(&mut self) {
-        self.reservation.count_delivered(std::mem::take(&mut self.delivered));
+        self.reservation.count_delivered(self.sent.events - self.settled);
+        self.settled = self.sent.events;
     }
 
     /// Says why it ends.
@@ -241,6 +266,9 @@ impl Connection {
         let written = write_some(&mut self.socket, bytes)?;
         if written < bytes.len() {
             self.fall_behind(self.position.max(floor), bytes.slice(written..), now);
+            if let Some(behind) = &mut self.behind {
+                behind.is_blocked = true;
+            }
         }
         self.last_write = now;
         Ok(())
@@ -277,8 +305,9 @@ impl Connection {
         let Some(mut behind) = self.behind.take() else { return Ok(Turn::CaughtUp) };
         let before = work.delivered;
         let turn = behind.go_on(&mut self.socket, source, batch, now, work);
-        self.delivered += (work.delivered - before).events;
+        self.sent += work.delivered - before;
         let turn = turn?;
+        behind.is_blocked = turn == Turn::Blocked;
         self.last_write = now;
         if turn == Turn::CaughtUp {
             self.position = behind.position();
@@ -319,6 +348,7 @@ impl Behind {
             progress: now,
             is_untold,
             is_closing: false,
+            is_blocked: false,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use slab::Slab;
-use tidings_hub::{PatternIndex, Selection, StoredEvent};
+use tidings_hub::{PatternIndex, Selection, StoredEvent, Topic};
 
 /// A connection's key in its shard.
 pub(super) type Key = u32;
@@ -111,6 +111,16 @@ impl Groups {
             }
         }
         None
+    }
+
+    /// How many connections listen to a topic, and in how many groups they are.
+    pub(super) fn listeners(&self, topic: &Topic) -> (usize, usize) {
+        let mut found = Vec::new();
+        self.index.for_each_match(topic, |&group_key| found.push(group_key));
+        // A group may have several patterns that match.
+        found.sort_unstable();
+        found.dedup();
+        (found.iter().map(|&group_key| self.members(group_key).len()).sum(), found.len())
     }
 
     pub(super) fn members(&self, group_key: GroupKey) -> &[Key] {

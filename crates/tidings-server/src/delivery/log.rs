@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidings_hub::{
-    Advance, Cursor, Hub, LogSize, Opening, PageBounds, Position, Reader, Selection, Start, Tail,
+    Advance, Cursor, Hub, LogSize, Moment, Opening, PageBounds, Position, Reader, Selection, Start,
+    Tail,
 };
 
 use crate::clock::Clock;
@@ -24,6 +25,25 @@ impl SharedLog {
     pub(crate) fn open(&self, start: Start, selection: &Selection) -> (Opening, Position) {
         let hub = self.hub();
         (hub.open(start, selection, self.clock.now()), hub.cursor().position)
+    }
+
+    /// How many events lie after each of these positions; a few of them may be gone already.
+    pub(crate) fn events_after(&self, positions: impl Iterator<Item = Position>) -> Vec<usize> {
+        let hub = self.hub();
+        positions.map(|position| hub.events_after(position)).collect()
+    }
+
+    /// Whether a reader of this selection gets the event that is here.
+    pub(crate) fn has(&self, cursor: Cursor, selection: &Selection) -> bool {
+        let mut reader = Reader::at(cursor.position.previous());
+        let bounds = PageBounds { events_max: 1, bytes_max: usize::MAX };
+        let page = self.advance(&mut reader, selection, bounds).page;
+        page.events.first().is_some_and(|event| event.cursor() == cursor)
+    }
+
+    /// Looks at the log as an operator does.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Hub, Moment) -> T) -> T {
+        look(&self.hub(), self.clock.now())
     }
 
     /// How much the log holds.

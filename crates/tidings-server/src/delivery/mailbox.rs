@@ -11,6 +11,9 @@ use tokio::sync::oneshot;
 use super::closing::Order;
 use super::opening::OpenStream;
 
+/// Orders below this number are kept though nobody waits for their answers any more.
+const ORDERS_KEPT: usize = 64;
+
 /// A stream whose socket is to be delivered to directly.
 #[derive(Debug)]
 pub(super) struct Newcomer {
@@ -112,6 +115,10 @@ impl Mailbox {
     ) -> oneshot::Receiver<T> {
         let (done, answer) = oneshot::channel();
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if orders.len() >= ORDERS_KEPT {
+            // It is long in coming to them, and those who asked have given up.
+            orders.retain(|order| !order.is_abandoned());
+        }
         orders.push(order(done));
         drop(orders);
         self.wake();

@@ -8,6 +8,7 @@
 mod admission;
 mod batch;
 mod body;
+mod census;
 mod closing;
 mod connection;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod opening;
 mod shard;
 mod shards;
 mod subscriber;
+mod survey;
 mod waiters;
 mod wire;
 
@@ -27,22 +29,39 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tidings_hub::{Position, Selection, StoredEvent};
-use tokio::sync::watch;
+use futures_util::future::join_all;
+use tidings_hub::{Position, Selection, StoredEvent, Topic};
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
 use crate::metrics::{Metrics, UserStreams};
 use crate::revocations::{Holder, Revocations};
 use admission::Reservation;
 pub(crate) use admission::{Admission, AdmissionBounds, Full};
 pub(crate) use body::stream_body;
+use census::Listing;
+pub(crate) use census::{Arrival, Census, Filter, Listed, Protocol};
 pub(crate) use closing::{ConnectionId, Owner, Target};
 pub(crate) use log::SharedLog;
 pub(crate) use opening::{Introduction, OpenStream, StreamBounds};
 pub(crate) use shards::Shards;
 pub(crate) use subscriber::Subscriber;
 pub(crate) use waiters::Waiter;
-use waiters::Waiters;
+use waiters::{Card, Waiters};
 pub(crate) use wire::gap_json;
+
+/// How long a delivery thread may take to answer: many turns of one that has much to do.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// A delivery thread did not answer in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoAnswer;
+
+/// What delivery threads answer; one that has ended has nothing to say.
+async fn answers_of<T>(answers: Vec<oneshot::Receiver<T>>) -> Result<Vec<T>, NoAnswer> {
+    let answers = timeout(ANSWERS_WITHIN, join_all(answers)).await.map_err(|_| NoAnswer)?;
+    Ok(answers.into_iter().flatten().collect())
+}
 
 /// The log, and all who wait for it.
 #[derive(Debug)]
@@ -96,8 +115,14 @@ impl Delivery {
 
     /// A place to wait for events of this selection. Made before the log is read, it cannot miss
     /// what is published in between.
-    fn wait_for(&self, selection: &Selection, owner: Owner, position: Position) -> Waiter {
-        let waiter = Waiter::new(&self.waiters, selection, owner, position);
+    fn wait_for(
+        &self,
+        selection: &Selection,
+        owner: Owner,
+        position: Position,
+        card: Option<Card>,
+    ) -> Waiter {
+        let waiter = Waiter::new(&self.waiters, selection, owner, position, card);
         // Revoked since they were let in: from here on a revocation finds them.
         if self.revocations.is_revoked(&owner.holder) {
             waiter.revoke();
@@ -108,7 +133,12 @@ impl Delivery {
     /// The same for a poll, which has no connection to be closed.
     pub(crate) fn poll_waits_for(&self, selection: &Selection, holder: Holder) -> Waiter {
         let owner = Owner { connection: ConnectionId::random(), holder };
-        self.wait_for(selection, owner, self.log.newest())
+        self.wait_for(selection, owner, self.log.newest(), None)
+    }
+
+    /// The same for the hub itself.
+    pub(crate) fn own_waits_for(&self, selection: &Selection) -> Waiter {
+        self.poll_waits_for(selection, Holder::default())
     }
 
     /// Closes the streams that are meant, and answers the long polls; returns how many it were, once
@@ -126,6 +156,30 @@ impl Delivery {
     /// How far the slowest reader that hyper carries is behind, in events of the log.
     pub(crate) fn lag_events(&self) -> u64 {
         self.waiters.lag_events(self.log.newest())
+    }
+
+    /// Who is connected.
+    pub(crate) async fn census(&self, census: Census) -> Result<Listing, NoAnswer> {
+        let census = Arc::new(census);
+        let answers = self.shards.census(&census);
+        let mut listing = self.waiters.census(&census);
+        for found in answers_of(answers).await? {
+            listing.merge(found, census.streams_max);
+        }
+        Ok(listing)
+    }
+
+    /// How many streams listen to each of these topics.
+    pub(crate) async fn listeners(&self, topics: Arc<[Topic]>) -> Result<Vec<usize>, NoAnswer> {
+        let answers = self.shards.listeners(&topics);
+        let mut listeners: Vec<usize> =
+            topics.iter().map(|topic| self.waiters.listeners(topic)).collect();
+        for found in answers_of(answers).await? {
+            for (count, more) in listeners.iter_mut().zip(found) {
+                *count += more;
+            }
+        }
+        Ok(listeners)
     }
 
     /// Who is let in.

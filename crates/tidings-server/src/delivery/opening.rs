@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tidings_hub::{Opening, PageBounds, Pattern, Position, Reader, Selection, Start};
 use tokio::time::Instant;
 
+use super::census::Arrival;
 use super::closing::Owner;
 use super::wire::{self, Connected, ExpiringReason};
 use super::{Reservation, SharedLog};
@@ -33,7 +34,7 @@ pub(crate) struct StreamBounds {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Introduction<'a> {
     pub(crate) user: Option<&'a str>,
-    pub(crate) method: &'a str,
+    pub(crate) arrival: Arrival,
     pub(crate) owner: Owner,
 }
 
@@ -51,6 +52,7 @@ pub(crate) struct OpenStream {
     pub(super) bounds: StreamBounds,
     pub(super) end: End,
     pub(super) owner: Owner,
+    pub(super) arrival: Arrival,
     pub(super) reservation: Reservation,
 }
 
@@ -64,14 +66,14 @@ impl OpenStream {
         introduction: Introduction<'_>,
     ) -> Self {
         let (Opening { reader, cursor, resumed, gap }, replay_end) = log.open(start, &selection);
-        reservation.begin(introduction.method);
+        reservation.begin(introduction.arrival.method);
         let now = Instant::now();
         let end = End::of(now, bounds);
         let owner = introduction.owner;
         let connected = Connected {
             connection: owner.connection.to_string(),
             user: introduction.user,
-            method: introduction.method,
+            method: introduction.arrival.method,
             topics: selection.patterns().iter().map(Pattern::as_str).collect(),
             cursor: cursor.to_string(),
             resumed,
@@ -93,6 +95,7 @@ impl OpenStream {
             bounds,
             end,
             owner,
+            arrival: introduction.arrival,
             reservation,
         }
     }
@@ -135,6 +138,10 @@ impl End {
 
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).expect("a duration below 500 million years")
+}
+
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A random wait before coming back, for each stream of a hub that closes them all: from one

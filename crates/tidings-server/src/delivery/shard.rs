@@ -20,11 +20,13 @@ use tokio::time::Instant;
 use tracing::error;
 
 use super::batch::Batch;
+use super::census::Listed;
 use super::closing::{Order, Target};
 use super::connection::{Beginning, Connection, Source, Tick, Turn};
 use super::groups::{Groups, Key};
 use super::mailbox::{Mailbox, Newcomer};
-use super::opening::{RETRY_MS, millis, spread_out_retry};
+use super::opening::{RETRY_MS, millis, nanos, spread_out_retry};
+use super::survey::{Milestone, Survey};
 use super::wire::{self, ClosingReason};
 use super::{Admission, SharedLog};
 use crate::metrics::{Metrics, Outcome, Work};
@@ -69,6 +71,9 @@ pub(super) struct Shard {
     work: Work,
     /// What was read and is being written, and whether anyone wants it.
     read: Vec<(Position, bool)>,
+    survey: Survey,
+    /// Whoever waits for the log to be read.
+    milestones: Vec<Milestone>,
     next_sweep: Instant,
     /// Where the sweep under way has come to.
     sweep_from: Option<usize>,
@@ -110,6 +115,8 @@ impl Shard {
             batch: Batch::default(),
             work: Work::default(),
             read: Vec::new(),
+            survey: Survey::default(),
+            milestones: Vec::new(),
             next_sweep: started + SWEEP_EVERY,
             sweep_from: None,
             lag_events: 0,
@@ -144,11 +151,13 @@ impl Shard {
                 self.follow(order);
             }
             self.deliver();
+            self.reach();
             if self.is_closing {
                 self.close_all();
             }
             self.go_on();
             self.sweep();
+            self.answer_survey();
             self.metrics.worked(std::mem::take(&mut self.work));
         }
     }
@@ -159,6 +168,8 @@ impl Shard {
             Order::Close(target, closed) => {
                 let _ = closed.send(self.close_those(&target));
             }
+            Order::Survey(question) => self.survey.ask(question),
+            Order::Reach(milestone) => self.milestones.push(milestone),
             Order::Settle(done) => {
                 for (_, connection) in &mut self.connections {
                     connection.settle();
@@ -169,7 +180,11 @@ impl Shard {
     }
 
     fn time_to_wait(&self) -> Duration {
-        if self.queue.is_empty() && self.sweep_from.is_none() && !self.has_more {
+        let has_work = !self.queue.is_empty()
+            || self.sweep_from.is_some()
+            || self.has_more
+            || !self.survey.is_over();
+        if !has_work {
             self.next_sweep.saturating_duration_since(Instant::now())
         } else {
             Duration::ZERO
@@ -218,6 +233,7 @@ impl Shard {
             end_at: Tick::not_before(stream.end.at - self.started),
             warn_at: Tick::of(stream.end.warn_at - self.started),
             owner: stream.owner,
+            arrival: stream.arrival,
             reservation: stream.reservation,
         };
         let membership = self.groups.join(stream.selection, key(index));
@@ -255,6 +271,41 @@ impl Shard {
             self.metrics.flights.arrived(position, is_wanted.then_some(written_ns));
         }
         self.has_more = tail.more;
+    }
+
+    /// Tells those who wait for it how far the log was read.
+    fn reach(&mut self) {
+        if self.milestones.is_empty() {
+            return;
+        }
+        // With nobody to read for, reading is finding the end.
+        let position = if self.groups.is_empty() { self.log.newest() } else { self.position };
+        for milestone in self.milestones.extract_if(.., |one| one.position <= position) {
+            // Whoever waited may have gone.
+            let _ = milestone.reached.send(());
+        }
+    }
+
+    fn answer_survey(&mut self) {
+        let Self { survey, connections, groups, position, now, log, has_more, .. } = self;
+        let now_ns = log.clock().uptime_ns();
+        survey.go_on(connections, groups, |connection| {
+            let left = connection.end_at.since(*now);
+            let place = connection.reservation();
+            let is_behind = *has_more || !connection.is_live();
+            Listed {
+                connection: connection.owner.connection,
+                user: place.user().cloned(),
+                address: place.address(),
+                arrival: connection.arrival,
+                selection: Arc::clone(groups.selection(connection.group)),
+                opened_ns: place.opened_ns(),
+                ends_ns: now_ns.saturating_add(nanos(left)),
+                behind_at: is_behind.then(|| connection.position(*position)),
+                sent: connection.sent(),
+                is_blocked: connection.is_blocked(),
+            }
+        });
     }
 
     fn flush(&mut self, floor: Position) {
@@ -456,6 +507,6 @@ impl Shard {
     }
 }
 
-fn key(index: usize) -> Key {
+pub(super) fn key(index: usize) -> Key {
     Key::try_from(index).expect("file descriptors run out long before")
 }

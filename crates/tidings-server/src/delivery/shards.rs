@@ -7,11 +7,15 @@ use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
 use mio::Poll;
+use tidings_hub::{Position, Topic};
+use tokio::sync::oneshot;
 
+use super::census::{Census, Listing};
 use super::closing::{Order, Target};
 use super::mailbox::{Mailbox, Newcomer};
 use super::opening::OpenStream;
 use super::shard::{MAILBOX, Shard};
+use super::survey::{Milestone, Question};
 use super::{Admission, SharedLog};
 use crate::revocations::Revocations;
 
@@ -94,6 +98,32 @@ impl Shards {
             // One that has ended has none to count.
             let _ = answer.await;
         }
+    }
+
+    /// Asks every shard who is connected.
+    pub(super) fn census(&self, census: &Arc<Census>) -> Vec<oneshot::Receiver<Listing>> {
+        let ask = |mailbox: &Arc<Mailbox>| {
+            let census = Arc::clone(census);
+            mailbox.order(|answer| Order::Survey(Question::Census(census, answer)))
+        };
+        self.mailboxes.iter().map(ask).collect()
+    }
+
+    /// Asks every shard how many listen to each of these topics.
+    pub(super) fn listeners(&self, topics: &Arc<[Topic]>) -> Vec<oneshot::Receiver<Vec<usize>>> {
+        let ask = |mailbox: &Arc<Mailbox>| {
+            let topics = Arc::clone(topics);
+            mailbox.order(|answer| Order::Survey(Question::Listeners(topics, answer)))
+        };
+        self.mailboxes.iter().map(ask).collect()
+    }
+
+    /// Asks every shard to say when it has read the log up to a position.
+    pub(crate) fn reach(&self, position: Position) -> Vec<oneshot::Receiver<()>> {
+        let ask = |mailbox: &Arc<Mailbox>| {
+            mailbox.order(|reached| Order::Reach(Milestone { position, reached }))
+        };
+        self.mailboxes.iter().map(ask).collect()
     }
 
     /// Has every shard close its streams and end.

@@ -5,14 +5,15 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use tidings_hub::{Page, Position, Reader, Selection};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::opening::{End, OpenStream, RETRY_MS, StreamBounds, millis};
+use super::opening::{End, OpenStream, RETRY_MS, StreamBounds, millis, nanos};
+use super::waiters::Card;
 use super::wire::{self, ClosingReason};
 use super::{Delivery, Reservation, Waiter};
 use crate::metrics::{Delivered, Outcome, Work};
@@ -20,7 +21,7 @@ use crate::metrics::{Delivered, Outcome, Work};
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     delivery: Arc<Delivery>,
-    selection: Selection,
+    selection: Arc<Selection>,
     reader: Reader,
     /// What lies up to here is from before the stream began.
     replay_end: Position,
@@ -64,13 +65,26 @@ impl Subscriber {
         stream: OpenStream,
         is_stalled: Arc<AtomicBool>,
     ) -> Self {
-        let OpenStream { selection, owner, reader, .. } = &stream;
+        let selection = Arc::new(stream.selection);
+        let left = stream.end.at.saturating_duration_since(Instant::now());
+        let card = Card {
+            user: stream.reservation.user().cloned(),
+            address: stream.reservation.address(),
+            arrival: stream.arrival,
+            selection: Arc::clone(&selection),
+            opened_ns: stream.reservation.opened_ns(),
+            ends_ns: delivery.log().clock().uptime_ns().saturating_add(nanos(left)),
+            sent_events: AtomicU64::new(0),
+            sent_bytes: AtomicU64::new(0),
+            is_blocked: AtomicBool::new(false),
+        };
+        let position = stream.reader.position();
         // Before the log is first read, so that nothing published in between goes unnoticed.
-        let waiter = delivery.wait_for(selection, *owner, reader.position());
+        let waiter = delivery.wait_for(&selection, stream.owner, position, Some(card));
         Self {
             delivery: Arc::clone(delivery),
             draining: delivery.draining(),
-            selection: stream.selection,
+            selection,
             reader: stream.reader,
             waiter,
             replay_end: stream.replay_end,
@@ -89,10 +103,12 @@ impl Subscriber {
 
     /// The next bytes for the socket; nothing when the stream has ended.
     pub(crate) async fn next(&mut self) -> Option<Bytes> {
+        self.waiter.has_room();
         loop {
             if let Some(Ready { bytes, work }) = self.ready.pop_front() {
                 self.delivery.metrics.worked(work);
                 self.reservation.count_delivered(work.delivered.events);
+                self.waiter.hands_on(work.delivered);
                 self.next_heartbeat = Instant::now() + self.bounds.heartbeat;
                 return Some(bytes);
             }
@@ -149,7 +165,7 @@ impl Subscriber {
         let handed_on_ns = metrics.now_ns();
         let mut work = Work::default();
         for event in &events {
-            work.delivered += Delivered { events: 1, bytes: event.frame().len() as u64 };
+            work.delivered += Delivered::of(event);
             if event.position() <= self.replay_end {
                 work.replayed += 1;
             } else {

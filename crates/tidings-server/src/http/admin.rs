@@ -1,23 +1,36 @@
-//! The routes of an operator, under `/api/admin`: who may use them, and closing one connection.
+//! The routes of an operator, under `/api/admin`: who may use them.
 
-use axum::Extension;
-use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode};
+use std::net::SocketAddr;
+
+use axum::response::Response;
+use http::HeaderMap;
+use serde::Serialize;
 
 use super::problem::Problem;
-use super::sse::Peer;
-use super::{Shared, who};
+use super::{Hub, json, who};
 use crate::config::Scope;
-use crate::delivery::{ConnectionId, Target};
-use crate::identity::Principal;
+use crate::delivery::NoAnswer;
+use crate::identity::{Method, Principal};
 
 /// The role of a user who may do what an operator may.
 const ADMIN_ROLE: &str = "admin";
+/// When to ask again after a delivery thread did not answer.
+const STUCK_RETRY_AFTER_SECS: u32 = 5;
+
+/// Whether a principal may do what an operator may.
+fn is_operator(principal: &Principal) -> bool {
+    principal.has_scope(Scope::Admin) || principal.role.as_deref() == Some(ADMIN_ROLE)
+}
+
+/// Whether it may hear the hub's own topics. Nobody may by a session: what is an operator's is not to
+/// be had by a cookie that comes along by itself.
+pub(super) fn may_hear_own(principal: &Principal) -> bool {
+    is_operator(principal) && principal.method != Method::Session
+}
 
 /// Lets a principal use what is an operator's.
 pub(super) fn allow(principal: &Principal) -> Result<(), Problem> {
-    if principal.has_scope(Scope::Admin) || principal.role.as_deref() == Some(ADMIN_ROLE) {
+    if is_operator(principal) {
         return Ok(());
     }
     Err(Problem::forbidden(
@@ -25,30 +38,19 @@ pub(super) fn allow(principal: &Principal) -> Result<(), Problem> {
     ))
 }
 
-/// Close one connection.
-#[utoipa::path(delete, path = "/api/admin/connections/{connection}", tag = "admin",
-    params(("connection" = String, Path, description = "Its name, as `tidings.connected` gives it.")),
-    responses(
-        (status = 204, description = "It is closed. Its client may come back."),
-        (status = 401, description = "`unauthenticated`, `token-expired`, `revoked`", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "`not-found`: there is no such connection", body = Problem, content_type = "application/problem+json"),
-    ),
-    security(("apiKey" = []), ("token" = [])))]
-pub(super) async fn close_connection(
-    State(hub): State<Shared>,
-    Path(connection): Path<String>,
-    Extension(Peer(peer)): Extension<Peer>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
+/// Lets through whoever may do what an operator may.
+pub(super) async fn enter(hub: &Hub, headers: &HeaderMap, peer: SocketAddr) -> Result<(), Problem> {
     let settings = hub.settings.load_full();
-    allow(&who::authenticate(&hub, &settings, who::Asked::plainly(&headers, peer)).await?)?;
-    let closed = match ConnectionId::parse(&connection) {
-        Some(connection) => hub.delivery.close(Target::Connection(connection)).await,
-        None => 0,
-    };
-    if closed == 0 {
-        return Err(Problem::not_found("There is no connection of this name; it may have ended."));
+    allow(&who::authenticate(hub, &settings, who::Asked::plainly(headers, peer)).await?)
+}
+
+/// An answer to an operator.
+pub(super) fn answer(answer: &impl Serialize) -> Response {
+    json(serde_json::to_vec(answer).expect("structs with text keys"), "no-store")
+}
+
+impl From<NoAnswer> for Problem {
+    fn from(NoAnswer: NoAnswer) -> Self {
+        Self::unavailable("A delivery thread does not answer; see /readyz.", STUCK_RETRY_AFTER_SECS)
     }
-    Ok(StatusCode::NO_CONTENT.into_response())
 }

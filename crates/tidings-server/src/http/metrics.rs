@@ -7,8 +7,8 @@ use http::{HeaderMap, header};
 use std::sync::atomic::Ordering;
 
 use super::problem::Problem;
-use super::{Hub, Peer, Shared, admin, json, who};
-use crate::metrics::{Format, LogReading, Outside, Reading, SseMetrics, UserStreams};
+use super::{Hub, Peer, Shared, admin, json};
+use crate::metrics::{Format, Outside, Reading, SseMetrics, UserStreams};
 
 /// What the node has counted since it was started, as JSON.
 #[utoipa::path(get, path = "/api/admin/sse-metrics", tag = "admin",
@@ -23,8 +23,7 @@ pub(super) async fn sse_metrics(
     Extension(Peer(peer)): Extension<Peer>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let asked = who::Asked::plainly(&headers, peer);
-    admin::allow(&who::authenticate(&hub, &hub.settings.load_full(), asked).await?)?;
+    admin::enter(&hub, &headers, peer).await?;
     let reading = read(&hub, hub.delivery.users().await);
     let body = serde_json::to_vec(&SseMetrics::of(&reading)).expect("structs with text keys");
     Ok(json(body, "no-store"))
@@ -44,8 +43,7 @@ pub(super) async fn exposition(
     Extension(Peer(peer)): Extension<Peer>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let asked = who::Asked::plainly(&headers, peer);
-    admin::allow(&who::authenticate(&hub, &hub.settings.load_full(), asked).await?)?;
+    admin::enter(&hub, &headers, peer).await?;
     Ok(answer(&hub, &headers))
 }
 
@@ -71,17 +69,9 @@ fn answer(hub: &Hub, headers: &HeaderMap) -> Response {
 }
 
 fn read(hub: &Hub, users: Vec<UserStreams>) -> Reading {
-    let size = hub.delivery.log().size();
-    let oldest_ns = size.oldest_uptime_ms.map(|oldest_ms| oldest_ms.saturating_mul(1_000_000));
-    let age_ns = oldest_ns.map_or(0, |oldest_ns| hub.uptime_ns().saturating_sub(oldest_ns));
     hub.metrics.read(Outside {
         users,
-        log: LogReading {
-            events: size.events,
-            bytes: size.bytes,
-            topics: size.topics,
-            oldest_age_secs: std::time::Duration::from_nanos(age_ns).as_secs_f64(),
-        },
+        log: hub.stats.log(),
         limits: hub.limits.uses(),
         limiter_keys: hub.limits.keys(),
         insecure_user_ids: hub.insecure_user_ids.load(Ordering::Relaxed),

@@ -5,7 +5,9 @@
 
 mod admin;
 mod body;
+mod connections;
 mod cors;
+mod dashboard;
 mod dev;
 mod health;
 mod limited;
@@ -19,7 +21,9 @@ mod rate_limit;
 mod revocations;
 mod site;
 mod sse;
+mod stats;
 mod tokens;
+mod topics;
 mod who;
 
 use std::sync::Arc;
@@ -40,7 +44,9 @@ use crate::delivery::Delivery;
 use crate::identity::{Authenticator, LiveSessions};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::readiness::Readiness;
 use crate::revocations::Revocations;
+use crate::stats::Stats;
 pub(crate) use problem::Problem;
 use problem::Refused;
 pub(crate) use sse::{OwnSocket, Peer, Stalled};
@@ -48,13 +54,15 @@ pub(crate) use sse::{OwnSocket, Peer, Stalled};
 /// What the routes work with.
 pub(crate) struct Hub {
     pub(crate) settings: ArcSwap<Settings>,
-    pub(crate) broker: Broker,
+    pub(crate) broker: Arc<Broker>,
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) limits: Limits,
     pub(crate) live_sessions: LiveSessions,
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) stats: Stats,
     /// Requests that were let in for nothing but a `userId` parameter.
     pub(crate) insecure_user_ids: AtomicU64,
 }
@@ -96,9 +104,13 @@ pub(crate) fn router(hub: Arc<Hub>, surface: Surface) -> Router {
         (settings.config.base_path.as_str().to_owned(), settings.config.dev)
     };
     let routes = match surface {
-        Surface::Everything => shared_routes().merge(public_routes()).merge(admin_routes(surface)),
-        Surface::Public => shared_routes().merge(public_routes()),
-        Surface::Admin => shared_routes().merge(admin_routes(surface)),
+        Surface::Everything => shared_routes()
+            .merge(event_routes())
+            .merge(application_routes())
+            .merge(admin_routes(surface)),
+        Surface::Public => shared_routes().merge(event_routes()).merge(application_routes()),
+        // With the way to the events, because the dashboard may talk to no other address.
+        Surface::Admin => shared_routes().merge(event_routes()).merge(admin_routes(surface)),
     };
     let routes = match base_path.as_str() {
         "" => routes,
@@ -122,12 +134,16 @@ fn shared_routes() -> Router<Shared> {
         .route("/openapi.json", get(openapi::document))
 }
 
-fn public_routes() -> Router<Shared> {
+fn event_routes() -> Router<Shared> {
     Router::new()
         .route("/api/sse", get(sse::stream))
         .route("/api/polling", get(polling::poll))
-        .route("/api/sse/token", post(tokens::mint))
         .route("/api/events", post(publish::publish))
+}
+
+fn application_routes() -> Router<Shared> {
+    Router::new()
+        .route("/api/sse/token", post(tokens::mint))
         .route("/api/rate-limit", post(rate_limit::take))
 }
 
@@ -140,7 +156,14 @@ fn admin_routes(surface: Surface) -> Router<Shared> {
         .route("/metrics", exposition)
         .route("/api/admin/sse-metrics", get(metrics::sse_metrics))
         .route("/api/revocations", post(revocations::revoke))
-        .route("/api/admin/connections/{connection}", delete(admin::close_connection))
+        .route("/admin", get(dashboard::folder))
+        .route("/admin/", get(dashboard::page))
+        .route("/admin/assets/{name}", get(dashboard::asset))
+        .route("/api/admin/stats", get(stats::history))
+        .route("/api/admin/topics", get(topics::list))
+        .route("/api/admin/topics/{topic}/events", get(topics::events))
+        .route("/api/admin/connections", get(connections::list))
+        .route("/api/admin/connections/{connection}", delete(connections::close))
 }
 
 fn get<H, T>(handler: H) -> MethodRouter<Shared>

@@ -10,7 +10,9 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tidings_hub::{Cursor, Gap, PageBounds, Position, Reader, Selection, Start, StoredEvent};
+use tidings_hub::{
+    Cursor, Gap, PageBounds, Pattern, Position, Reader, Selection, Start, StoredEvent,
+};
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
@@ -57,7 +59,7 @@ pub(super) struct Polled<'a> {
 }
 
 #[derive(Serialize, ToSchema)]
-struct PolledEvent<'a> {
+pub(super) struct PolledEvent<'a> {
     id: String,
     r#type: &'a str,
     topics: Vec<&'a str>,
@@ -73,7 +75,7 @@ struct PolledEvent<'a> {
 }
 
 impl<'a> PolledEvent<'a> {
-    fn new(event: &'a StoredEvent) -> Self {
+    pub(super) fn new(event: &'a StoredEvent) -> Self {
         // Raw JSON is borrowed from the log; it was checked when it was published.
         let data = event.is_json().then(|| {
             serde_json::from_str(event.data()).expect("the gate lets only JSON be stored as JSON")
@@ -130,6 +132,9 @@ pub(super) async fn poll(
     let selection = query.selection(&principal.grant.default_topics, topics_max)?;
     who::allow_selection(&principal, &selection)?;
     let start = query.start(&headers)?;
+    if selection.patterns().iter().any(Pattern::is_own) {
+        hub.stats.polled();
+    }
     let address = asked.address(&settings.config);
     let counted = Taken::one(&hub, &settings, Endpoint::Polling, &principal, address)?;
     let transport = if query.wait_secs > 0 { Transport::LongPoll } else { Transport::Poll };
@@ -145,20 +150,16 @@ pub(super) async fn poll(
 
     let holder = who::holder(&hub, &principal);
     let found = Found::wait_for(&hub, holder, start, &selection, bounds, wait).await?;
-    let mut response = match found.unchanged(start, &headers) {
-        Some(etag) => {
-            let no_store = HeaderValue::from_static(CACHE_CONTROL);
-            let headers = [(header::ETAG, etag), (header::CACHE_CONTROL, no_store)];
-            (StatusCode::NOT_MODIFIED, headers).into_response()
+    let mut response = if let Some(etag) = found.unchanged(start, &headers) {
+        let no_store = HeaderValue::from_static(CACHE_CONTROL);
+        let headers = [(header::ETAG, etag), (header::CACHE_CONTROL, no_store)];
+        (StatusCode::NOT_MODIFIED, headers).into_response()
+    } else {
+        let user = principal.user.as_ref().map(User::id);
+        if method != Method::HEAD {
+            found.count(&hub, transport, user);
         }
-        None => {
-            let user = principal.user.as_ref().map(User::id);
-            let response = found.answer(&hub, user, !wait.is_zero());
-            if method != Method::HEAD {
-                found.count(&hub, transport, user);
-            }
-            response
-        }
+        found.answer(&hub, user, !wait.is_zero())
     };
     if let Some(counted) = counted {
         counted.tell(response.headers_mut());

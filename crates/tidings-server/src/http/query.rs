@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use http::HeaderMap;
 use percent_encoding::percent_decode_str;
-use tidings_hub::{Cursor, EventType, Pattern, Selection, Start};
+use tidings_hub::{Cursor, EventType, Pattern, Selection, Start, Topic};
 
 use super::problem::Problem;
 
@@ -29,8 +29,10 @@ pub(crate) struct SubscriberQuery<'a> {
 
 /// How long a long poll may wait.
 const WAIT_SECS_MAX: u64 = 30;
-/// Events in one polling answer.
+/// Events in one polling answer, and what else there may be in one answer.
 const LIMIT_MAX: usize = 1000;
+/// What there is in one answer to an operator who does not say.
+const LIMIT_DEFAULT: u64 = 100;
 
 impl<'a> SubscriberQuery<'a> {
     pub(crate) fn parse(query: &'a str) -> Result<Self, Problem> {
@@ -138,7 +140,51 @@ impl<'a> SubscriberQuery<'a> {
     }
 }
 
+/// The parameters of a route for operators: each at most once, and others may be there.
+#[derive(Debug)]
+pub(super) struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'a> Parameters<'a> {
+    pub(super) fn parse(query: &'a str) -> Result<Self, Problem> {
+        if percent_decode_str(query).decode_utf8().is_err() {
+            return Err(Problem::invalid_query("The query is not UTF-8, percent-encoded."));
+        }
+        Ok(Self(form_urlencoded::parse(query.as_bytes()).collect()))
+    }
+
+    /// The parameter of this name; an empty one counts as absent.
+    pub(super) fn get(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let mut values = self.0.iter().filter(|(other, _)| other == name);
+        let value = values.next().map(|(_, value)| value.as_ref());
+        if values.next().is_some() {
+            return Err(Problem::invalid_query(format!("'{name}' may be given once.")));
+        }
+        Ok(value.filter(|value| !value.is_empty()))
+    }
+
+    /// A number within bounds, or what stands for none.
+    pub(super) fn number(
+        &self,
+        name: &str,
+        default: u64,
+        min: u64,
+        max: u64,
+    ) -> Result<u64, Problem> {
+        self.get(name)?.map_or(Ok(default), |text| number(name, text, min, max))
+    }
+
+    /// How many there may be in one answer.
+    pub(super) fn limit(&self) -> Result<usize, Problem> {
+        let limit = self.number("limit", LIMIT_DEFAULT, 1, LIMIT_MAX as u64)?;
+        Ok(usize::try_from(limit).expect("a thousand at the most"))
+    }
+}
+
 fn pattern(text: &str) -> Result<Pattern, Problem> {
+    if text == crate::stats::TOPIC {
+        // The one of the hub's own that can be asked for.
+        return Ok(Pattern::from(Topic::reserved(text).expect("a constant that is a topic")));
+    }
     Pattern::new(text).map_err(|error| {
         Problem::invalid_topic(format!("{} is no topic or pattern: {error}.", quoted(text)))
     })

@@ -4,19 +4,21 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tidings_hub::Pattern;
 
 use super::limited::Taken;
 use super::problem::Problem;
 use super::query::SubscriberQuery;
 use super::{Shared, who};
 use crate::delivery::{
-    AdmissionBounds, ConnectionId, Introduction, OpenStream, Owner, StreamBounds, Subscriber,
-    stream_body,
+    AdmissionBounds, Arrival, ConnectionId, Introduction, OpenStream, Owner, Protocol,
+    StreamBounds, Subscriber, stream_body,
 };
 use crate::identity::{Principal, User};
 use crate::limits::Endpoint;
@@ -73,6 +75,7 @@ const FULL_RETRY_AFTER_SECS: u32 = 5;
 pub(super) async fn stream(
     State(hub): State<Shared>,
     method: Method,
+    version: Version,
     uri: Uri,
     headers: HeaderMap,
     Extension(Peer(peer)): Extension<Peer>,
@@ -130,9 +133,12 @@ pub(super) async fn stream(
         let watch = hub.live_sessions.watch(session, user, connection.number(), patterns, now_ms);
         reservation.hold(watch);
     }
+    if selection.patterns().iter().any(Pattern::is_own) {
+        reservation.hold(hub.stats.hear());
+    }
     let introduction = Introduction {
         user,
-        method: principal.method.as_str(),
+        arrival: Arrival { method: principal.method.as_str(), protocol: protocol_of(version) },
         owner: Owner { connection, holder: who::holder(&hub, &principal) },
     };
     let log = hub.delivery.log();
@@ -144,6 +150,15 @@ pub(super) async fn stream(
     let Stalled(is_stalled) = stalled.map(|Extension(stalled)| stalled).unwrap_or_default();
     let body = Body::new(stream_body(Subscriber::new(&hub.delivery, stream, is_stalled)));
     Ok(answer(&principal, body, counted))
+}
+
+fn protocol_of(version: Version) -> Protocol {
+    match version {
+        Version::HTTP_2 | Version::HTTP_3 => Protocol::Http2,
+        Version::HTTP_11 => Protocol::Http11,
+        // There is nothing older that the library would let through.
+        _ => Protocol::Http10,
+    }
 }
 
 fn answer(principal: &Principal, body: Body, counted: Option<Taken>) -> Response {

@@ -10,7 +10,7 @@ use tidings_hub::Selection;
 use tracing::warn;
 
 use super::problem::Problem;
-use super::{Hub, Settings, limited};
+use super::{Hub, Settings, admin, limited};
 use crate::config::Config;
 use crate::identity::{AuthError, Cookies, Credentials, Method, Principal, User};
 use crate::limits::client_address;
@@ -208,7 +208,12 @@ pub(super) fn allow_selection(principal: &Principal, selection: &Selection) -> R
         ));
     }
     for pattern in selection.patterns() {
-        if !principal.grant.may_subscribe(pattern) {
+        let may = if pattern.is_own() {
+            admin::may_hear_own(principal)
+        } else {
+            principal.grant.may_subscribe(pattern)
+        };
+        if !may {
             return Err(Problem::forbidden_topic(format!(
                 "You may not subscribe to {}.",
                 super::query::quoted(pattern.as_str())

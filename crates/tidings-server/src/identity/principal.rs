@@ -21,6 +21,9 @@ pub enum Method {
 }
 
 impl Method {
+    /// Every way there is.
+    pub const ALL: [Self; 4] = [Self::ApiKey, Self::Token, Self::Session, Self::UserId];
+
     /// The name on the wire and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(ranking.named.len(), 100);
         assert_eq!(ranking.named[0], ("user-200".into(), 400));
         assert_eq!(ranking.named[99], ("user-101".into(), 202));
-        assert_eq!(ranking.others, (1..=100).map(|number| 2 * number).sum());
+        assert_eq!(ranking.others, (1..=100).map(|number| 2 * number).sum::<u64>());
     }
 
     #[test]

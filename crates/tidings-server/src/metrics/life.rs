@@ -51,6 +51,11 @@ impl Life {
         Self { opened_ns: metrics.now_ns(), outcome: Outcome::Gone }
     }
 
+    /// When it began, in nanoseconds of uptime.
+    pub(crate) fn opened_ns(self) -> u64 {
+        self.opened_ns
+    }
+
     /// Says why it ends. The first to know is right.
     pub(crate) fn ends(&mut self, outcome: Outcome) {
         if self.outcome == Outcome::Gone {

@@ -6,11 +6,13 @@
 
 mod exposition;
 mod flights;
+mod history;
 mod json;
 mod largest;
 mod life;
 mod named;
 mod process;
+mod pulse;
 mod reading;
 #[cfg(test)]
 mod tests;
@@ -24,10 +26,12 @@ use tidings_hub::{Gap, StoredEvent};
 use crate::clock::Clock;
 pub(crate) use exposition::{Format, exposition};
 pub(crate) use flights::Flights;
+pub(crate) use history::{COARSE_MAX, COARSE_SECS, History};
 pub(crate) use json::SseMetrics;
 pub(crate) use largest::Largest;
 pub(crate) use life::{Life, Outcome};
 use named::Named;
+pub(crate) use pulse::{Broker as BrokerReading, Sample};
 pub(crate) use reading::{LogReading, Outside, Reading, UserStreams};
 use times::Times;
 
@@ -61,6 +65,16 @@ const GAP_REASONS: &[&str] = &["expired", "epoch", "unknown", "slow"];
 pub(crate) struct Delivered {
     pub(crate) events: u64,
     pub(crate) bytes: u64,
+}
+
+impl Delivered {
+    /// One event, unless it is of the hub's own, which are not counted.
+    pub(crate) fn of(event: &StoredEvent) -> Self {
+        if event.is_own() {
+            return Self::default();
+        }
+        Self { events: 1, bytes: event.frame().len() as u64 }
+    }
 }
 
 impl std::ops::AddAssign for Delivered {

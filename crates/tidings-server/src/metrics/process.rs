@@ -19,6 +19,17 @@ impl Process {
     pub(crate) fn now() -> Self {
         Self::default()
     }
+
+    /// Without the file descriptors, of which there may be a hundred thousand to look through.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn of_a_pulse() -> Self {
+        Self { cpu_secs: cpu_secs(), resident_bytes: resident_bytes(), open_fds: None }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn of_a_pulse() -> Self {
+        Self::default()
+    }
 }
 
 #[cfg(target_os = "linux")]

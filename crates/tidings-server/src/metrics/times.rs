@@ -93,6 +93,17 @@ impl TimesReading {
         if self.count == 0 { 0.0 } else { self.sum_secs / count }
     }
 
+    /// Those that an earlier reading does not have: the end of each bucket in seconds, and how many.
+    pub(super) fn since(&self, earlier: &Self) -> Vec<(f64, u64)> {
+        let mut before = earlier.buckets.iter().peekable();
+        let since = self.buckets.iter().map(|&(end, count)| {
+            // A bucket that held something then holds it now.
+            let had = before.next_if(|(other, _)| *other <= end).map_or(0, |(_, had)| *had);
+            (end, count.saturating_sub(had))
+        });
+        since.filter(|(_, count)| *count > 0).collect()
+    }
+
     /// How many were at most so long and longer than the bound before, for each of these bounds in
     /// seconds, and for no bound.
     pub(super) fn within(&self, bounds_secs: &[f64]) -> Vec<(f64, u64)> {

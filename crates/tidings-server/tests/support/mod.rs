@@ -10,6 +10,8 @@ pub mod publisher;
 pub mod raw;
 pub mod reader;
 pub mod session;
+#[cfg(target_os = "linux")]
+pub mod stuck;
 pub mod tokens;
 
 use std::cell::RefCell;
