@@ -410,10 +410,10 @@ mod tests {
     #[test]
     fn the_guessed_proxy_comes_first_and_braces_are_filled() {
         let values = Values { heartbeat_secs: 30, origin: None, path: String::new() };
-        let lines = Fault::IdleCut.advice().lines(&values, Some(Proxy::HaProxy));
+        let lines = Fault::IdleCut.advice().lines(&values, Some(Proxy::Haproxy));
         assert_eq!(lines[0].0, None);
         let expected = "timeout client 90s and timeout server 90s".to_owned();
-        assert_eq!(lines[1], (Some(Proxy::HaProxy), expected));
+        assert_eq!(lines[1], (Some(Proxy::Haproxy), expected));
         assert_eq!(lines.len(), 8);
     }
 }

@@ -63,7 +63,7 @@ fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     } else {
         let (length, rest) = rest.split_at_checked(usize::from(first & 0x7F))?;
         let length = length.iter().try_fold(0_usize, |length, byte| {
-            Some(length.checked_mul(256)?.checked_add(usize::from(*byte))?)
+            length.checked_mul(256)?.checked_add(usize::from(*byte))
         })?;
         (length, rest)
     };

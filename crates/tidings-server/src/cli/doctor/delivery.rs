@@ -20,7 +20,7 @@ use super::target::{Show, TEST_TYPE};
 
 const CHECK: &str = "events";
 const EVENTS: usize = 8;
-const INTERVAL: Duration = Duration::from_millis(250);
+const INTERVAL: Duration = Duration::from_millis(150);
 /// What comes within this is one lump.
 const TOGETHER: Duration = Duration::from_millis(25);
 /// How long the last may take.

@@ -45,6 +45,7 @@ const IDLE_SECS_MAX: u64 = 3600;
 /// for each fault which setting of which proxy mends it. Test events go to a topic of their own
 /// (doctor/…) and are retained for a minute. An API key with the scopes publish and admin sees most; a
 /// token sees what its user sees.
+#[allow(clippy::doc_markdown, reason = "the comments are help texts, and backticks would show")]
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DoctorArgs {

@@ -213,10 +213,7 @@ impl Report {
             let line = format!("{name:PROXY_COLUMNS$}{line}");
             // Where one is guessed, the others step back.
             let aside = self.edge.proxy.is_some() && whose.is_some() && whose != self.edge.proxy;
-            let line = match aside {
-                true => self.style.paint(Tone::Quiet, line).to_string(),
-                false => line,
-            };
+            let line = if aside { self.style.paint(Tone::Quiet, line).to_string() } else { line };
             self.print(&format!("{:indent$}{line}", ""))?;
         }
         Ok(())
