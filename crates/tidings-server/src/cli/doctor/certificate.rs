@@ -1,7 +1,7 @@
 //! How long the certificate is still good. Whether it is good now was decided in the handshake.
 //!
-//! Reads the one field of X.509 that is needed (RFC 5280, 4.1.2.5), rather than pulling in a parser of all
-//! of it.
+//! Reads the one field of X.509 that is needed (RFC 5280, 4.1.2.5), rather than pulling in a parser
+//! of all of it.
 
 use std::time::{Duration, SystemTime};
 

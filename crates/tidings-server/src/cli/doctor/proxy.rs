@@ -1,7 +1,7 @@
 //! Which proxy stands between, as far as its answers give it away.
 //!
-//! A guess from headers, of the outermost one only: what stands behind it hides. Nothing is decided by it
-//! but the order in which advice is given.
+//! A guess from headers, of the outermost one only: what stands behind it hides. Nothing is decided
+//! by it but the order in which advice is given.
 
 use http::HeaderMap;
 

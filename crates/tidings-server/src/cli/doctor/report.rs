@@ -1,4 +1,5 @@
-//! What was found, for people line by line as it is found, or for programs as one object at the end.
+//! What was found, for people line by line as it is found, or for programs as one object at the
+//! end.
 //!
 //! Takes the credential out of everything it prints. How things are found is not known here.
 
