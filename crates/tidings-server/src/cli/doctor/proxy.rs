@@ -115,9 +115,11 @@ mod tests {
 
     use super::*;
 
+    type Headers = &'static [(&'static str, &'static str)];
+
     #[test]
     fn is_guessed_from_what_it_says_of_itself() {
-        let rows: [(&[(&str, &str)], Option<Proxy>); 8] = [
+        let rows: [(Headers, Option<Proxy>); 8] = [
             (&[], None),
             (&[("server", "nginx/1.22.1")], Some(Proxy::Nginx)),
             (&[("server", "Apache/2.4.62 (Debian)")], Some(Proxy::Apache)),
