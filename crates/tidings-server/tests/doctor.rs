@@ -1,5 +1,5 @@
-//! `tidings doctor` before a real nginx with one fault each: it names the fault, prints the line that mends
-//! it, and finds nothing once the line is there.
+//! `tidings doctor` before a real nginx with one fault each: it names the fault, prints the line
+//! that mends it, and finds nothing once the line is there.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
@@ -65,7 +65,7 @@ impl Diagnosis {
     /// Asserts that these faults were found and no others, and that the exit code says so.
     fn assert_faults(&self, expected: &[&str]) {
         assert_eq!(self.faults(), expected, "{:#}", self.report);
-        let code = if expected.is_empty() { 0 } else { 1 };
+        let code = i32::from(!expected.is_empty());
         assert_eq!(self.code, Some(code), "{:#}{}", self.report, stderr(&self.output));
         assert_eq!(self.report["ok"], expected.is_empty());
     }
@@ -109,7 +109,7 @@ fn mended(location: &str, line: &str) -> String {
     };
     let statements = location.split(';').map(str::trim).filter(|statement| !statement.is_empty());
     let kept = statements.filter(|statement| name(statement) != name(line.trim_end_matches(';')));
-    kept.chain([line]).map(|statement| format!("{}; ", statement.trim_end_matches(';'))).collect()
+    kept.chain([line.trim_end_matches(';')]).map(|statement| [statement, "; "].concat()).collect()
 }
 
 #[rstest]
@@ -118,7 +118,8 @@ fn mended(location: &str, line: &str) -> String {
     &["buffered"], "proxy_buffering off;"
 )]
 #[case::compressing(
-    "", "gzip_types text/event-stream; gzip_min_length 1; gzip_proxied any; proxy_http_version 1.1;",
+    "", "gzip_types text/event-stream; gzip_min_length 1; gzip_proxied any; proxy_http_version \
+         1.1;",
     &["compressed"], "gzip off;"
 )]
 #[case::taking_the_cursor_away(
@@ -217,14 +218,22 @@ fn finds_nothing_wrong_with_what_the_guide_says_and_leaves_nothing_out() {
 
 #[rstest]
 #[case::origin_twice(
-    "location / { proxy_pass http://tidings; add_header Access-Control-Allow-Origin https://app.example always; }",
+    "location / { proxy_pass http://tidings; add_header Access-Control-Allow-Origin \
+     https://app.example always; }",
     &["cors-twice", "cors-twice"], "add_header Access-Control-Allow-"
 )]
-#[case::query("location / { rewrite ^(.*)$ $1? break; proxy_pass http://tidings; }", &["query-stripped"], "$request_uri")]
-#[case::another_address("location / { proxy_pass http://127.0.0.1:1; }", &["bad-gateway"], "address of `listen`")]
-#[case::redirect("return 308 https://elsewhere.example$request_uri;", &["redirected"], "return 301")]
+#[case::query(
+    "location / { rewrite ^(.*)$ $1? break; proxy_pass http://tidings; }",
+    &["query-stripped"], "$request_uri"
+)]
+#[case::another_address(
+    "location / { proxy_pass http://127.0.0.1:1; }", &["bad-gateway"], "address of `listen`"
+)]
+#[case::redirect("return 308 https://elsewhere.example$request_uri;", &["redirected"], "return \
+                                                                                        301")]
 #[case::sign_in(
-    "location / { default_type text/html; return 200 '<title>Sign in</title><input type=\"password\">'; }",
+    "location / { default_type text/html; return 200 '<title>Sign in</title><input \
+     type=\"password\">'; }",
     &["not-tidings"], "proxy_pass http://127.0.0.1:4000;"
 )]
 #[case::no_such_path("location / { return 404; }", &["wrong-path"], "no path after the port")]
@@ -281,7 +290,8 @@ fn a_token_is_enough_and_its_streams_are_within_the_servers_own_limit() {
     assert_eq!(well.check("events")["verdict"], "good", "{:#}", well.report);
     assert!(well.check("credential")["text"].as_str().unwrap().contains("as user 42"));
 
-    // One that may not publish leaves that out and the rest in; nor is the key of the environment used.
+    // One that may not publish leaves that out and the rest in; nor is the key of the environment
+    // used.
     let reader = token("43", &[], &[]);
     let arguments = ["--idle-secs", "2", "--token", &reader];
     let well = Diagnosis::of(&nginx.url, &arguments);
@@ -370,7 +380,7 @@ fn wrong_usage_exits_with_2(#[case] arguments: &[&str]) {
 /// A certificate for this machine that ends in so many days; written to `cert.pem` and `key.pem`.
 fn write_certificate(folder: &Path, days: i64) {
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let day = Duration::from_secs(24 * 60 * 60);
+    let day = Duration::from_hours(24);
     let now = std::time::SystemTime::now();
     params.not_before = (now - 30 * day).into();
     let distance = day * u32::try_from(days.unsigned_abs()).unwrap();
@@ -415,6 +425,34 @@ fn looks_at_the_certificate(
     }
 }
 
+#[rstest]
+#[case::http_2("ssl http2", "good", None)]
+#[case::http_1("ssl", "warning", Some("http2 on; (before 1.25.1: listen 443 ssl http2;)"))]
+fn tells_which_http_a_browser_would_speak_to_nginx(
+    #[case] listen: &str,
+    #[case] verdict: &str,
+    #[case] advice: Option<&str>,
+) {
+    let folder = tempfile::tempdir().unwrap();
+    write_certificate(folder.path(), 90);
+    let cert = folder.path().join("cert.pem");
+    let key = folder.path().join("key.pem");
+    let server = quick_server();
+    let site = format!(
+        "listen 127.0.0.1:{{port}} {listen}; ssl_certificate {}; ssl_certificate_key {};
+         location / {{ proxy_pass http://tidings; {RIGHT} }}",
+        cert.display(),
+        key.display()
+    );
+    let nginx = Nginx::start_with(&server.address, "", "", &site);
+    let environment = [("TIDINGS_API_KEY", API_KEY), ("SSL_CERT_FILE", cert.to_str().unwrap())];
+    let found = Diagnosis::with(&nginx.url, &["--idle-secs", "2"], &environment);
+    found.assert_faults(&[]);
+    let version = found.check("http-version");
+    assert_eq!(version["verdict"], verdict, "{:#}", found.report);
+    assert_eq!(version["advice"]["nginx"].as_str(), advice);
+}
+
 /// What a [`Middlebox`] does with what comes back from the server.
 #[derive(Clone, Copy)]
 enum Manner {
@@ -424,8 +462,8 @@ enum Manner {
     Lives(Duration),
 }
 
-/// Something between that knows bytes alone. It ends with the process, as do its threads, which wait for
-/// sockets that end before it.
+/// Something between that knows bytes alone. It ends with the process, as do its threads, which
+/// wait for sockets that end before it.
 struct Middlebox {
     url: String,
 }

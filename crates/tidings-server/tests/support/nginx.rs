@@ -24,7 +24,7 @@ impl Nginx {
     }
 
     /// In front of an address, with lines for `http`, for the upstream and for the server.
-    /// `{folder}` in them is a folder of its own.
+    /// `{folder}` in them is a folder of its own, and `{port}` the port where it has its own `listen`.
     pub fn start_with(address: &str, http: &str, upstream: &str, site: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // nginx cannot say which port it took; another process could take this one before it does,
@@ -41,7 +41,9 @@ impl Nginx {
                 pid.exists() || child.try_wait().unwrap().is_some()
             });
             if child.try_wait().unwrap().is_none() {
-                return Self { child, folder, url: format!("http://127.0.0.1:{port}") };
+                let scheme = if site.contains("ssl_certificate ") { "https" } else { "http" };
+                let host = if scheme == "https" { "localhost" } else { "127.0.0.1" };
+                return Self { child, folder, url: format!("{scheme}://{host}:{port}") };
             }
         }
         let log = std::fs::read_to_string(folder.path().join("error.log")).unwrap_or_default();
@@ -83,6 +85,7 @@ fn config(
     upstream: &str,
     site: &str,
 ) -> String {
+    let listen = if site.contains("listen ") { "" } else { "listen 127.0.0.1:{port};" };
     let config = format!(
         "daemon off;
 worker_processes 1;
@@ -100,11 +103,11 @@ http {{
     {http}
     upstream tidings {{ server {address}; {upstream} }}
     server {{
-        listen 127.0.0.1:{port};
+        {listen}
         {site}
     }}
 }}
 "
     );
-    config.replace("{folder}", &folder.display().to_string())
+    config.replace("{folder}", &folder.display().to_string()).replace("{port}", &port.to_string())
 }

@@ -1,7 +1,7 @@
 //! What is wrong, and the setting that mends it: one table from faults to lines, proxy by proxy.
 //!
-//! Knows nothing of how a fault is found. What depends on the server that was looked at stands in braces
-//! and is filled in: `{heartbeat}` and `{timeout}` in seconds, `{origin}`, `{path}`.
+//! Knows nothing of how a fault is found. What depends on the server that was looked at stands in
+//! braces and is filled in: `{heartbeat}` and `{timeout}` in seconds, `{origin}`, `{path}`.
 
 use super::proxy::Proxy;
 
@@ -68,7 +68,8 @@ impl Values {
 }
 
 impl Advice {
-    /// The lines, filled in, each with the name of what it is for. The proxy that was guessed comes first.
+    /// The lines, filled in, each with the name of what it is for. The proxy that was guessed comes
+    /// first.
     pub(super) fn lines(
         &self,
         values: &Values,
@@ -100,10 +101,12 @@ const fn both(line: &'static str, lines: [&'static str; 7]) -> Advice {
 const SILENCE: [&str; 7] = [
     "proxy_read_timeout {timeout}s;",
     "ProxyTimeout {timeout}",
-    "reverse_proxy … { transport http { read_timeout 0 } }, or no read_timeout and write_timeout at all",
+    "reverse_proxy … { transport http { read_timeout 0 } }, or no read_timeout and write_timeout \
+     at all",
     "timeout client {timeout}s and timeout server {timeout}s",
     "entryPoints.….transport.respondingTimeouts.writeTimeout: 0s",
-    "it cuts what is silent for 100 seconds, and below Enterprise that stays; let heartbeats come sooner",
+    "it cuts what is silent for 100 seconds, and below Enterprise that stays; let heartbeats come \
+     sooner",
     "the load balancer's attribute idle_timeout.timeout_seconds={timeout}",
 ];
 
@@ -149,29 +152,37 @@ impl Fault {
     pub(super) const fn advice(self) -> Advice {
         match self {
             Self::Unreachable => tidings(
-                "is it running, and does it listen where this goes? `listen` is 127.0.0.1:4000 by default, \
-                 which other machines do not reach",
+                "is it running, and does it listen where this goes? `listen` is 127.0.0.1:4000 by \
+                 default, which other machines do not reach",
             ),
             Self::BadGateway => both(
-                "does `curl http://127.0.0.1:4000/readyz` answer on the proxy's machine? `listen` says where \
-                 it should",
+                "does `curl http://127.0.0.1:4000/readyz` answer on the proxy's machine? `listen` \
+                 says where it should",
                 [
-                    "proxy_pass http://127.0.0.1:4000; with the address of `listen`; error_log says why",
+                    "proxy_pass http://127.0.0.1:4000; with the address of `listen`; error_log \
+                     says why",
                     "ProxyPass \"/\" \"http://127.0.0.1:4000/\" with the address of `listen`",
                     "reverse_proxy 127.0.0.1:4000 with the address of `listen`",
-                    "server one 127.0.0.1:4000 check with the address of `listen`, option httpchk GET /readyz",
-                    "loadBalancer.servers: [{ url: http://127.0.0.1:4000 }] with the address of `listen`",
-                    "the origin's address in DNS, and SSL/TLS mode Full when the origin has a certificate",
-                    "target group: the port of `listen`, health check path /readyz, security groups that let it in",
+                    "server one 127.0.0.1:4000 check with the address of `listen`, option httpchk \
+                     GET /readyz",
+                    "loadBalancer.servers: [{ url: http://127.0.0.1:4000 }] with the address of \
+                     `listen`",
+                    "the origin's address in DNS, and SSL/TLS mode Full when the origin has a \
+                     certificate",
+                    "target group: the port of `listen`, health check path /readyz, security \
+                     groups that let it in",
                 ],
             ),
             Self::Certificate => proxies([
-                "ssl_certificate: the whole chain (fullchain.pem) for this name, renewed, then nginx -s reload",
-                "SSLCertificateFile: the whole chain (fullchain.pem) for this name, renewed, then apachectl graceful",
+                "ssl_certificate: the whole chain (fullchain.pem) for this name, renewed, then \
+                 nginx -s reload",
+                "SSLCertificateFile: the whole chain (fullchain.pem) for this name, renewed, then \
+                 apachectl graceful",
                 "the site's address must be this name; tls with no files lets Caddy get it",
                 "bind … ssl crt FILE: certificate, chain and key in one file, renewed, then reload",
                 "tls.certResolver on the router, or tls.certificates with the whole chain",
-                "SSL/TLS → Edge Certificates: the name must be covered (one level of subdomain on the free plan)",
+                "SSL/TLS → Edge Certificates: the name must be covered (one level of subdomain on \
+                 the free plan)",
                 "listener → certificates: one of ACM for this name, issued and not expired",
             ]),
             Self::CertificateSoon => tidings(
@@ -180,7 +191,8 @@ impl Fault {
             Self::Redirected => both(
                 "give clients the address that the redirect names: they do not follow redirects",
                 [
-                    "no return 301 or rewrite … redirect for {path}; leave it to the pages of the site",
+                    "no return 301 or rewrite … redirect for {path}; leave it to the pages of the \
+                     site",
                     "no Redirect and no RewriteRule [R] for {path}",
                     "no redir for {path}",
                     "http-request redirect … unless { path_beg {path} }",
@@ -190,25 +202,34 @@ impl Fault {
                 ],
             ),
             Self::NotTidings => both(
-                "give the URL that Tidings has behind the proxy, as in https://example.com/live; `base_path` \
-                 must be its path",
+                "give the URL that Tidings has behind the proxy, as in https://example.com/live; \
+                 `base_path` must be its path",
                 [
-                    "location {path} { proxy_pass http://127.0.0.1:4000; } and no auth_request or try_files in it",
-                    "ProxyPass \"{path}\" \"http://127.0.0.1:4000{path}\" before that of the rest of the site",
-                    "handle {path}* { reverse_proxy 127.0.0.1:4000 } before the rest, without forward_auth",
+                    "location {path} { proxy_pass http://127.0.0.1:4000; } and no auth_request or \
+                     try_files in it",
+                    "ProxyPass \"{path}\" \"http://127.0.0.1:4000{path}\" before that of the rest \
+                     of the site",
+                    "handle {path}* { reverse_proxy 127.0.0.1:4000 } before the rest, without \
+                     forward_auth",
                     "use_backend tidings if { path_beg {path} } before default_backend",
-                    "rule: PathPrefix(`{path}`) with a higher priority, without a forwardAuth middleware",
+                    "rule: PathPrefix(`{path}`) with a higher priority, without a forwardAuth \
+                     middleware",
                     "Zero Trust → Access: a bypass policy for the path; no Worker route on it",
-                    "a rule for path {path}* that forwards to Tidings, without authenticate-oidc or -cognito",
+                    "a rule for path {path}* that forwards to Tidings, without authenticate-oidc \
+                     or -cognito",
                 ],
             ),
             Self::WrongPath => both(
-                "base_path = \"/…\" must be the path that the proxy hands on; it is empty by default",
+                "base_path = \"/…\" must be the path that the proxy hands on; it is empty by \
+                 default",
                 [
-                    "location {path} { proxy_pass http://127.0.0.1:4000; } with no path after the port",
+                    "location {path} { proxy_pass http://127.0.0.1:4000; } with no path after the \
+                     port",
                     "ProxyPass \"{path}\" \"http://127.0.0.1:4000{path}\" with the same path twice",
-                    "handle {path}* { reverse_proxy 127.0.0.1:4000 } and not handle_path, which cuts it off",
-                    "use_backend tidings if { path_beg {path} } and no http-request set-path or replace-path",
+                    "handle {path}* { reverse_proxy 127.0.0.1:4000 } and not handle_path, which \
+                     cuts it off",
+                    "use_backend tidings if { path_beg {path} } and no http-request set-path or \
+                     replace-path",
                     "rule: PathPrefix(`{path}`) without a stripPrefix middleware",
                     "no URL Rewrite Rule for the path, or one that leaves it as it is",
                     "a listener rule for path {path}*; an ALB hands the path on as it is",
@@ -223,7 +244,8 @@ impl Fault {
                     "no http-request set-header Host",
                     "loadBalancer.passHostHeader: true",
                     "no Host Header Override in Origin Rules",
-                    "an ALB hands it on; with CloudFront before it, the origin request policy AllViewer",
+                    "an ALB hands it on; with CloudFront before it, the origin request policy \
+                     AllViewer",
                 ],
             ),
             Self::ProxyRefuses => proxies([
@@ -232,12 +254,13 @@ impl Fault {
                 "no basic_auth or forward_auth for {path}",
                 "no http-request deny or auth for { path_beg {path} }",
                 "no basicAuth, forwardAuth or ipAllowList middleware on the router",
-                "Security → WAF: a rule that skips for the path; Access: a bypass policy; no Bot Fight Mode on it",
+                "Security → WAF: a rule that skips for the path; Access: a bypass policy; no Bot \
+                 Fight Mode on it",
                 "no authenticate action on the rule; AWS WAF: allow the path",
             ]),
             Self::Credential => tidings(
-                "is the key one of `keys`, or the token signed with `tokens.secret`, and not expired? \
-                 `tidings token check` says what is wrong with a token",
+                "is the key one of `keys`, or the token signed with `tokens.secret`, and not \
+                 expired? `tidings token check` says what is wrong with a token",
             ),
             Self::AuthorizationStripped => proxies([
                 "proxy_set_header Authorization $http_authorization;",
@@ -246,7 +269,8 @@ impl Fault {
                 "no http-request del-header authorization",
                 "no customRequestHeaders with Authorization: \"\"; basicAuth.removeHeader: false",
                 "no Transform Rule that removes Authorization; a Worker hands on request.headers",
-                "an ALB hands it on; with CloudFront before it, the origin request policy AllViewer",
+                "an ALB hands it on; with CloudFront before it, the origin request policy \
+                 AllViewer",
             ]),
             Self::HttpOne => proxies([
                 "http2 on; (before 1.25.1: listen 443 ssl http2;)",
@@ -259,23 +283,27 @@ impl Fault {
             ]),
             Self::Buffered => proxies([
                 "proxy_buffering off;",
-                "no BUFFER, SUBSTITUTE or DEFLATE in SetOutputFilter; SecResponseBodyAccess Off; and SetEnvIf \
-                 Request_URI \"^/api/sse\" no-gzip no-brotli",
+                "no BUFFER, SUBSTITUTE or DEFLATE in SetOutputFilter; SecResponseBodyAccess Off; \
+                 and SetEnvIf Request_URI \"^/api/sse\" no-gzip no-brotli",
                 "reverse_proxy 127.0.0.1:4000 { flush_interval -1 }",
                 "no http-response wait-for-body; no compression of text/event-stream",
-                "no buffering middleware on the router; compress.excludedContentTypes: [text/event-stream]",
-                "Rules → Configuration Rules: Response Buffering off; a Worker returns response.body unread",
-                "an ALB does not collect; a Lambda target or API Gateway does: forward to Tidings itself",
+                "no buffering middleware on the router; compress.excludedContentTypes: \
+                 [text/event-stream]",
+                "Rules → Configuration Rules: Response Buffering off; a Worker returns \
+                 response.body unread",
+                "an ALB does not collect; a Lambda target or API Gateway does: forward to Tidings \
+                 itself",
             ]),
             Self::Lumps => proxies([
                 "proxy_buffering off; and tcp_nodelay on;",
-                "no BUFFER, SUBSTITUTE or DEFLATE in SetOutputFilter; SetEnvIf Request_URI \"^/api/sse\" no-gzip \
-                 no-brotli",
+                "no BUFFER, SUBSTITUTE or DEFLATE in SetOutputFilter; SetEnvIf Request_URI \
+                 \"^/api/sse\" no-gzip no-brotli",
                 "reverse_proxy 127.0.0.1:4000 { flush_interval -1 }",
                 "option http-no-delay",
                 "no buffering middleware on the router; responseForwarding.flushInterval: 1ms",
                 "Rules → Configuration Rules: Response Buffering off",
-                "an ALB does not collect; a Lambda target or API Gateway does: forward to Tidings itself",
+                "an ALB does not collect; a Lambda target or API Gateway does: forward to Tidings \
+                 itself",
             ]),
             Self::HeartbeatHeld => Self::Buffered.advice(),
             Self::Compressed => proxies([
@@ -297,12 +325,13 @@ impl Fault {
                 "an ALB hands it on; look at what stands beside it",
             ]),
             Self::IdleCut => both(
-                "streams.heartbeat_secs: a third of the time after which it is cut, where that cannot be changed",
+                "streams.heartbeat_secs: a third of the time after which it is cut, where that \
+                 cannot be changed",
                 SILENCE,
             ),
             Self::AgeCut => both(
-                "streams.age_max_secs: less than that, where that cannot be changed; Tidings then ends streams in \
-                 order, with a word",
+                "streams.age_max_secs: less than that, where that cannot be changed; Tidings then \
+                 ends streams in order, with a word",
                 [
                     "nothing bounds a whole answer but worker_shutdown_timeout after a reload",
                     "nothing bounds a whole answer but GracefulShutdownTimeout after a restart",
@@ -320,20 +349,23 @@ impl Fault {
                 "no http-request del-header last-event-id",
                 "no customRequestHeaders with Last-Event-ID: \"\"",
                 "no Transform Rule that removes Last-Event-ID; a Worker hands on request.headers",
-                "an ALB hands it on; with CloudFront before it, the origin request policy AllViewer",
+                "an ALB hands it on; with CloudFront before it, the origin request policy \
+                 AllViewer",
             ]),
             Self::QueryStripped => proxies([
-                "proxy_pass http://127.0.0.1:4000; without a path, or $request_uri where it has variables",
+                "proxy_pass http://127.0.0.1:4000; without a path, or $request_uri where it has \
+                 variables",
                 "RewriteRule … [P,QSA] and no ? at the end of the target",
                 "rewrite … {path}?{query} and no rewrite to a path alone",
                 "http-request set-path and not set-uri, which takes the query away",
                 "no replacePathRegex that ends the path with a ?",
                 "URL Rewrite Rules: Query → Preserve",
-                "redirects and rewrites with #{query}; with CloudFront before it, the policy AllViewer",
+                "redirects and rewrites with #{query}; with CloudFront before it, the policy \
+                 AllViewer",
             ]),
             Self::TwoLogs => tidings(
-                "there is one node for one log in this version: send all requests to the same one. If it was \
-                 restarted a moment ago, look again",
+                "there is one node for one log in this version: send all requests to the same one. \
+                 If it was restarted a moment ago, look again",
             ),
             Self::Cached => proxies([
                 "proxy_cache off;",
@@ -351,7 +383,8 @@ impl Fault {
                 "no http-response set-header cache-control",
                 "no customResponseHeaders with Cache-Control",
                 "Caching → Browser Cache TTL: Respect Existing Headers",
-                "an ALB hands it on; with CloudFront before it, no response headers policy for Cache-Control",
+                "an ALB hands it on; with CloudFront before it, no response headers policy for \
+                 Cache-Control",
             ]),
             Self::CorsPreflight => proxies([
                 "no limit_except, auth_basic or if ($request_method = OPTIONS) in the location",
@@ -363,8 +396,8 @@ impl Fault {
                 "no authenticate action on the rule for OPTIONS",
             ]),
             Self::CorsOrigin => both(
-                "[cors] origins = [\"{origin}\"] must have it, letter for letter; if it does, a proxy takes the \
-                 header away:",
+                "[cors] origins = [\"{origin}\"] must have it, letter for letter; if it does, a \
+                 proxy takes the header away:",
                 [
                     "proxy_pass_header Access-Control-Allow-Origin;",
                     "no Header unset Access-Control-Allow-Origin",
@@ -372,7 +405,8 @@ impl Fault {
                     "no http-response del-header access-control-allow-origin",
                     "no headers middleware with accessControl… or customResponseHeaders for it",
                     "no Transform Rule that removes it; a Worker hands on response.headers",
-                    "the attribute routing.http.response.access_control_allow_origin… must not be set",
+                    "the attribute routing.http.response.access_control_allow_origin… must not be \
+                     set",
                 ],
             ),
             Self::CorsTwice => proxies([
@@ -385,7 +419,8 @@ impl Fault {
                 "no routing.http.response.access_control_allow_…: Tidings sends it",
             ]),
             Self::CorsHeaders => proxies([
-                "proxy_pass_header Access-Control-Allow-Headers; and ….-Credentials; and no add_header of them",
+                "proxy_pass_header Access-Control-Allow-Headers; and ….-Credentials; and no \
+                 add_header of them",
                 "no Header set or unset of Access-Control-Allow-…",
                 "no header for Access-Control-Allow-…",
                 "no http-response del-header or set-header access-control-allow-…",
@@ -394,8 +429,8 @@ impl Fault {
                 "no routing.http.response.access_control_allow_…",
             ]),
             Self::Clock => tidings(
-                "set both clocks by NTP: timedatectl set-ntp true. Tokens are refused once the clocks of who \
-                 makes and who checks them are too far apart",
+                "set both clocks by NTP: timedatectl set-ntp true. Tokens are refused once the \
+                 clocks of who makes and who checks them are too far apart",
             ),
             Self::PollingCut => proxies(SILENCE),
             Self::PollingLoses => Self::Cached.advice(),
@@ -410,10 +445,10 @@ mod tests {
     #[test]
     fn the_guessed_proxy_comes_first_and_braces_are_filled() {
         let values = Values { heartbeat_secs: 30, origin: None, path: String::new() };
-        let lines = Fault::IdleCut.advice().lines(&values, Some(Proxy::HaProxy));
+        let lines = Fault::IdleCut.advice().lines(&values, Some(Proxy::Haproxy));
         assert_eq!(lines[0].0, None);
         let expected = "timeout client 90s and timeout server 90s".to_owned();
-        assert_eq!(lines[1], (Some(Proxy::HaProxy), expected));
+        assert_eq!(lines[1], (Some(Proxy::Haproxy), expected));
         assert_eq!(lines.len(), 8);
     }
 }

@@ -1,4 +1,5 @@
-//! One answer as it came, and what can be told from it alone: whether Tidings gave it, or something else.
+//! One answer as it came, and what can be told from it alone: whether Tidings gave it, or something
+//! else.
 //!
 //! Also how a request or a stream can break, in words. Which check it is for is not known here.
 

@@ -1,7 +1,7 @@
 //! How long the certificate is still good. Whether it is good now was decided in the handshake.
 //!
-//! Reads the one field of X.509 that is needed (RFC 5280, 4.1.2.5), rather than pulling in a parser of all
-//! of it.
+//! Reads the one field of X.509 that is needed (RFC 5280, 4.1.2.5), rather than pulling in a parser
+//! of all of it.
 
 use std::time::{Duration, SystemTime};
 
@@ -63,7 +63,7 @@ fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     } else {
         let (length, rest) = rest.split_at_checked(usize::from(first & 0x7F))?;
         let length = length.iter().try_fold(0_usize, |length, byte| {
-            Some(length.checked_mul(256)?.checked_add(usize::from(*byte))?)
+            length.checked_mul(256)?.checked_add(usize::from(*byte))
         })?;
         (length, rest)
     };

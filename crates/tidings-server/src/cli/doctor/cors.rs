@@ -1,5 +1,5 @@
-//! Whether a page of another origin may call: the preflight that its browser sends first, and the answer
-//! that it then looks at.
+//! Whether a page of another origin may call: the preflight that its browser sends first, and the
+//! answer that it then looks at.
 //!
 //! By the Fetch standard: exactly one `Access-Control-Allow-Origin` that is the origin itself, and
 //! `Access-Control-Allow-Credentials: true`.

@@ -1,7 +1,8 @@
 //! Whether events come one by one: some are published at intervals, and their arrival is looked at.
 //!
-//! An event counts as held back when it came together with the next, although the server took that one
-//! much later. By the server's own times it does not matter how long publishing takes on its way.
+//! An event counts as held back when it came together with the next, although the server took that
+//! one much later. By the server's own times it does not matter how long publishing takes on its
+//! way.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use super::target::{Show, TEST_TYPE};
 
 const CHECK: &str = "events";
 const EVENTS: usize = 8;
-const INTERVAL: Duration = Duration::from_millis(250);
+const INTERVAL: Duration = Duration::from_millis(150);
 /// What comes within this is one lump.
 const TOGETHER: Duration = Duration::from_millis(25);
 /// How long the last may take.
@@ -52,7 +53,8 @@ type Round = BTreeMap<usize, Arrived>;
 /// Publishes to the topic and listens.
 pub(super) async fn check(doctor: &Doctor, topic: &str) -> (Finding, Ids) {
     if doctor.target.publisher.is_none() {
-        let why = "give --api-key with the scope publish, or a token with a publish grant and its --topic";
+        let why = "give --api-key with the scope publish, or a token with a publish grant and its \
+                   --topic";
         return (Finding::unchecked(CHECK, why), Ids::new());
     }
     if doctor.show == Show::Query {
@@ -137,7 +139,8 @@ fn judge(arrived: &Round) -> Result<String, String> {
     let missing = EVENTS - arrived.len();
     if missing > 0 {
         return Err(format!(
-            "{missing} of {EVENTS} had not come {} s after the last was published: something collects them",
+            "{missing} of {EVENTS} had not come {} s after the last was published: something \
+             collects them",
             LAST_WITHIN.as_secs()
         ));
     }
@@ -152,7 +155,8 @@ fn judge(arrived: &Round) -> Result<String, String> {
     let slowest_ms = slowest.unwrap_or_default().as_millis();
     if held.count() * 2 >= EVENTS {
         return Err(format!(
-            "{EVENTS} were published {interval_ms} ms apart and came in lumps, up to {slowest_ms} ms late"
+            "{EVENTS} were published {interval_ms} ms apart and came in lumps, up to {slowest_ms} \
+             ms late"
         ));
     }
     Ok(format!(
@@ -181,8 +185,8 @@ fn not_published(answer: &Answer, topic: &str) -> Finding {
     match answer.refusal() {
         Some(refusal) if answer.head.status.as_u16() == 403 => {
             let why = format!(
-                "this credential may not publish to {topic} ({}); give --api-key with the scope publish, \
-                 or the --topic that the token may publish to",
+                "this credential may not publish to {topic} ({}); give --api-key with the scope \
+                 publish, or the --topic that the token may publish to",
                 refusal.code
             );
             Finding::unchecked(CHECK, why)

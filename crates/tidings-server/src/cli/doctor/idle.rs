@@ -14,7 +14,7 @@ const CHECK: &str = "idle stream";
 const TICK: Duration = Duration::from_secs(1);
 /// Heartbeats that are waited for unless told otherwise, and the longest that this may take.
 const HEARTBEATS: f64 = 2.5;
-const WATCH_MAX: Duration = Duration::from_secs(120);
+const WATCH_MAX: Duration = Duration::from_mins(2);
 /// How much later than promised a heartbeat may come on a busy machine.
 const LATE_FACTOR: f64 = 1.5;
 const LATE: Duration = Duration::from_secs(2);
@@ -41,9 +41,8 @@ pub(super) async fn check(doctor: &Doctor, opened: &mut Opened, watch: Duration)
             Some(Block::Event(event)) if event.r#type == "tidings.closing" => {
                 closing = Some(event.data);
             }
-            Some(_) => {}
             None if opened.stream.is_over() || Instant::now() >= until => break,
-            None => {}
+            _ => {}
         }
     }
     judge(opened, closing, watch)

@@ -1,7 +1,7 @@
 //! `tidings doctor`: looks at a server through whatever stands between, and says what to change.
 //!
-//! This file owns the arguments and the order of the checks. What each looks at, and what a proxy needs, is
-//! theirs; the advice is one table.
+//! This file owns the arguments and the order of the checks. What each looks at, and what a proxy
+//! needs, is theirs; the advice is one table.
 
 mod advice;
 mod answer;
@@ -41,10 +41,11 @@ const IDLE_SECS_MAX: u64 = 3600;
 
 /// Look at a server through whatever stands before it
 ///
-/// Opens streams as a browser would, publishes a few test events, waits for silence to be cut, and says
-/// for each fault which setting of which proxy mends it. Test events go to a topic of their own
-/// (doctor/…) and are retained for a minute. An API key with the scopes publish and admin sees most; a
-/// token sees what its user sees.
+/// Opens streams as a browser would, publishes a few test events, waits for silence to be cut, and
+/// says for each fault which setting of which proxy mends it. Test events go to a topic of their
+/// own (doctor/…) and are retained for a minute. An API key with the scopes publish and admin sees
+/// most; a token sees what its user sees.
+#[allow(clippy::doc_markdown, reason = "the comments are help texts, and backticks would show")]
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DoctorArgs {
@@ -52,8 +53,8 @@ pub(crate) struct DoctorArgs {
     #[arg(env = "TIDINGS_URL", value_name = "URL")]
     url: String,
 
-    /// An API key: subscribes with the scope admin, publishes test events with the scope publish [env:
-    /// TIDINGS_API_KEY, or TIDINGS_API_KEY_FILE for a file that holds it]
+    /// An API key: subscribes with the scope admin, publishes test events with the scope publish
+    /// [env: TIDINGS_API_KEY, or TIDINGS_API_KEY_FILE for a file that holds it]
     #[arg(long, visible_alias = "key", value_name = "KEY")]
     api_key: Option<String>,
 
@@ -174,7 +175,8 @@ async fn examine(
     let mut ids = Vec::new();
     if let Some(opened) = &opened {
         let findings = come_back(&doctor, quiet, &page, opened).await;
-        // What is published then goes where nobody listens: those faults explain what would be missing.
+        // What is published then goes where nobody listens: those faults explain what would be
+        // missing.
         let explains = |finding: &Finding| {
             matches!(finding.verdict, Verdict::Fault(Fault::QueryStripped | Fault::TwoLogs))
         };

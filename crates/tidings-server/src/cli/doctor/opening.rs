@@ -1,7 +1,7 @@
 //! How a stream begins: whether its first bytes come at once, and as what they come.
 //!
-//! Where they do not come, larger and larger events tell how much it takes. What happens on a stream later
-//! is for others.
+//! Where they do not come, larger and larger events tell how much it takes. What happens on a
+//! stream later is for others.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,8 @@ use super::target::Show;
 
 const CHECK: &str = "first byte";
 const COMPRESSION: &str = "compression";
-/// How long the first bytes may take. Whoever collects does so without end, so that more tells no more.
+/// How long the first bytes may take. Whoever collects does so without end, so that more tells no
+/// more.
 const FIRST_WITHIN: Duration = Duration::from_secs(5);
 /// Slower than this is no network.
 const FIRST_SOON: Duration = Duration::from_secs(2);
@@ -95,8 +96,8 @@ pub(super) async fn check(doctor: &Doctor, topic: Option<&str>) -> (Vec<Finding>
         }
         Some(encoding) => {
             let text = format!(
-                "the stream is compressed ({encoding}): that holds events back, and mixes secrets with \
-                 other people's text"
+                "the stream is compressed ({encoding}): that holds events back, and mixes secrets \
+                 with other people's text"
             );
             findings.push(Finding::fault(COMPRESSION, Fault::Compressed, text));
             // What it is without compression is found out by not offering any.

@@ -1,5 +1,5 @@
-//! Whether polling can stand in for a stream: nothing is kept by a cache, the cursor is the same, and a
-//! long poll is let wait.
+//! Whether polling can stand in for a stream: nothing is kept by a cache, the cursor is the same,
+//! and a long poll is let wait.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! Which proxy stands between, as far as its answers give it away.
 //!
-//! A guess from headers, of the outermost one only: what stands behind it hides. Nothing is decided by it
-//! but the order in which advice is given.
+//! A guess from headers, of the outermost one only: what stands behind it hides. Nothing is decided
+//! by it but the order in which advice is given.
 
 use http::HeaderMap;
 
@@ -11,8 +11,7 @@ pub(super) enum Proxy {
     Nginx,
     Apache,
     Caddy,
-    #[value(name = "haproxy")]
-    HaProxy,
+    Haproxy,
     Traefik,
     Cloudflare,
     #[value(name = "aws-alb")]
@@ -25,7 +24,7 @@ impl Proxy {
         Self::Nginx,
         Self::Apache,
         Self::Caddy,
-        Self::HaProxy,
+        Self::Haproxy,
         Self::Traefik,
         Self::Cloudflare,
         Self::AwsAlb,
@@ -37,7 +36,7 @@ impl Proxy {
             Self::Nginx => "nginx",
             Self::Apache => "Apache",
             Self::Caddy => "Caddy",
-            Self::HaProxy => "HAProxy",
+            Self::Haproxy => "HAProxy",
             Self::Traefik => "Traefik",
             Self::Cloudflare => "Cloudflare",
             Self::AwsAlb => "AWS ALB",
@@ -50,7 +49,7 @@ impl Proxy {
             Self::Nginx => "nginx",
             Self::Apache => "apache",
             Self::Caddy => "caddy",
-            Self::HaProxy => "haproxy",
+            Self::Haproxy => "haproxy",
             Self::Traefik => "traefik",
             Self::Cloudflare => "cloudflare",
             Self::AwsAlb => "aws-alb",
@@ -82,7 +81,7 @@ const WORDS: [(&str, Proxy); 9] = [
     ("nginx", Proxy::Nginx),
     ("apache", Proxy::Apache),
     ("caddy", Proxy::Caddy),
-    ("haproxy", Proxy::HaProxy),
+    ("haproxy", Proxy::Haproxy),
     ("traefik", Proxy::Traefik),
     ("tengine", Proxy::Nginx),
 ];
@@ -116,9 +115,11 @@ mod tests {
 
     use super::*;
 
+    type Headers = &'static [(&'static str, &'static str)];
+
     #[test]
     fn is_guessed_from_what_it_says_of_itself() {
-        let rows: [(&[(&str, &str)], Option<Proxy>); 8] = [
+        let rows: [(Headers, Option<Proxy>); 8] = [
             (&[], None),
             (&[("server", "nginx/1.22.1")], Some(Proxy::Nginx)),
             (&[("server", "Apache/2.4.62 (Debian)")], Some(Proxy::Apache)),

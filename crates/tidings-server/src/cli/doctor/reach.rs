@@ -1,4 +1,5 @@
-//! Whether Tidings is there at all: the first request, and what it says when something else answers.
+//! Whether Tidings is there at all: the first request, and what it says when something else
+//! answers.
 //!
 //! Judges refusals for the other checks too. What streams need is not known here.
 
@@ -139,7 +140,7 @@ pub(super) fn version(target: &Target, version: Version) -> Finding {
         Version::HTTP_10 => "HTTP/1.0",
         _ => "HTTP/1.1",
     };
-    if target.is_loopback() {
+    if target.is_loopback() && !target.is_secure() {
         return Finding::good(CHECK, format!("{name}, on this machine alone"));
     }
     let why = if target.is_secure() {

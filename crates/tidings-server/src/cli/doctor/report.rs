@@ -1,4 +1,5 @@
-//! What was found, for people line by line as it is found, or for programs as one object at the end.
+//! What was found, for people line by line as it is found, or for programs as one object at the
+//! end.
 //!
 //! Takes the credential out of everything it prints. How things are found is not known here.
 
@@ -213,10 +214,7 @@ impl Report {
             let line = format!("{name:PROXY_COLUMNS$}{line}");
             // Where one is guessed, the others step back.
             let aside = self.edge.proxy.is_some() && whose.is_some() && whose != self.edge.proxy;
-            let line = match aside {
-                true => self.style.paint(Tone::Quiet, line).to_string(),
-                false => line,
-            };
+            let line = if aside { self.style.paint(Tone::Quiet, line).to_string() } else { line };
             self.print(&format!("{:indent$}{line}", ""))?;
         }
         Ok(())

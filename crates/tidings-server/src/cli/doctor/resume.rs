@@ -1,5 +1,5 @@
-//! Whether a reader that comes back is known again: the cursor in the header, as browsers send it by
-//! themselves, and in the query, as a page that makes a new `EventSource` does.
+//! Whether a reader that comes back is known again: the cursor in the header, as browsers send it
+//! by themselves, and in the query, as a page that makes a new `EventSource` does.
 
 use super::Doctor;
 use super::advice::Fault;
@@ -23,7 +23,8 @@ pub(super) async fn header(
     let headers = [("last-event-id", page.cursor.as_str())];
     match open(doctor, &query, &headers, doctor.show).await {
         Ok(opened) if opened.connected.connection == first.connected.connection => {
-            let text = "two streams are one and the same connection: a cache answers in the place of Tidings";
+            let text = "two streams are one and the same connection: a cache answers in the place \
+                        of Tidings";
             Finding::fault(HEADER, Fault::Cached, text)
         }
         Ok(opened) => judge(HEADER, Fault::LastEventIdStripped, page, &opened),
@@ -55,8 +56,8 @@ pub(super) fn one_log(page: &Page, opened: &Opened) -> Option<Finding> {
     let (before, now) = (epoch(&page.cursor), epoch(&opened.connected.cursor));
     (before != now).then(|| {
         let text = format!(
-            "the log was {before} a moment ago and is {now} now: requests reach different servers, or it \
-             was restarted"
+            "the log was {before} a moment ago and is {now} now: requests reach different servers, \
+             or it was restarted"
         );
         Finding::fault("one log", Fault::TwoLogs, text)
     })

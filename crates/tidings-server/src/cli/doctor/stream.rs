@@ -1,4 +1,5 @@
-//! A stream under observation: a task reads it and notes when what arrived; whoever looks at it may be late.
+//! A stream under observation: a task reads it and notes when what arrived; whoever looks at it may
+//! be late.
 //!
 //! Knows when bytes came and how the stream ended. What that says about a proxy is for the checks.
 

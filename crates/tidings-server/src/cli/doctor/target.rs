@@ -58,7 +58,8 @@ impl Target {
             .redirect(reqwest::redirect::Policy::none())
             .tls_info(true);
         if base.scheme() == "http" {
-            // Without TLS the system's certificates must not be needed: minimal containers have none.
+            // Without TLS the system's certificates must not be needed: minimal containers have
+            // none.
             builder = builder.tls_certs_only([]);
         }
         Ok(Self { http: builder.build()?, base, subscriber, publisher, origin })
