@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn the_largest_are_found_among_any_number_and_everything_adds_up() {
         let mut largest = Largest::default();
-        for number in 0..100_000_u64 {
+        for number in 0..20_000_u64 {
             largest.add(&format!("passer-by-{number}"), 1);
             largest.add(&format!("regular-{}", number % 10), 1);
         }
@@ -121,9 +121,9 @@ mod tests {
         let ranking = ranking(&largest, 100);
         for (name, count) in &ranking.named[..10] {
             assert!(name.starts_with("regular-"), "{ranking:?}");
-            assert_eq!(*count, 10_000);
+            assert_eq!(*count, 2000);
         }
         let sum: u64 = ranking.named.iter().map(|(_, count)| count).sum();
-        assert_eq!(sum + ranking.others, 200_000);
+        assert_eq!(sum + ranking.others, 40_000);
     }
 }
