@@ -26,7 +26,8 @@ impl View {
             loop {
                 let view = Self::of(api).await;
                 if is_true(&view) {
-                    return view;
+                    // Whole: what was read first may be from before the fact.
+                    return Self::of(api).await;
                 }
                 tokio::task::yield_now().await;
             }
