@@ -38,7 +38,7 @@ impl HttpUrl {
 }
 
 /// `localhost` and what lies below it name this machine (RFC 6761, 6.3).
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost"
         || host.ends_with(".localhost")

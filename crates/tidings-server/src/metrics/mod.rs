@@ -11,6 +11,7 @@ mod largest;
 mod life;
 mod named;
 mod process;
+mod pulse;
 mod reading;
 mod times;
 
@@ -26,8 +27,10 @@ pub(crate) use json::SseMetrics;
 pub(crate) use largest::Largest;
 pub(crate) use life::{Life, Outcome};
 use named::Named;
+pub(crate) use pulse::Pulse;
 pub(crate) use reading::{LogReading, Outside, Reading, UserStreams};
 use times::Times;
+pub(crate) use times::TimesReading;
 
 /// Users and types that are named in metrics; the others are counted together.
 pub(crate) const NAMED_MAX: usize = 100;
@@ -97,6 +100,8 @@ pub(crate) struct Metrics {
     closed: Named,
     active: AtomicU64,
     peak: AtomicU64,
+    /// The same since it was last asked for.
+    peak_lately: AtomicU64,
     lives: Times,
     long_polls: Named,
     polls: Named,
@@ -127,6 +132,7 @@ impl Metrics {
             closed: Named::new(Outcome::NAMES),
             active: AtomicU64::new(0),
             peak: AtomicU64::new(0),
+            peak_lately: AtomicU64::new(0),
             lives: Times::in_millis(),
             long_polls: Named::new(METHODS),
             polls: Named::new(METHODS),
@@ -220,6 +226,7 @@ impl Metrics {
         self.opened.add(method, 1);
         let active = self.active.fetch_add(1, Ordering::Relaxed) + 1;
         self.peak.fetch_max(active, Ordering::Relaxed);
+        self.peak_lately.fetch_max(active, Ordering::Relaxed);
     }
 
     fn closes(&self, outcome: Outcome, life_ns: u64) {
