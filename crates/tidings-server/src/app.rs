@@ -119,8 +119,10 @@ async fn stop(
     let connections = Arc::into_inner(connections).expect("nobody accepts connections any more");
     let delivery = Arc::clone(&hub.delivery);
     let shards = tokio::task::spawn_blocking(move || delivery.shards().join());
-    let ended = async { tokio::join!(connections.shutdown(), shards, alerts.finish()) };
-    if timeout(Duration::from_secs(streams.drain_secs), ended).await.is_err() {
+    let drain = Duration::from_secs(streams.drain_secs);
+    let ended = async { tokio::join!(connections.shutdown(), shards) };
+    let (ended, ()) = tokio::join!(timeout(drain, ended), alerts.finish(drain));
+    if ended.is_err() {
         warn!(streams = hub.delivery.streams(), "some connections did not end in drain_secs");
     }
     info!("stopped");

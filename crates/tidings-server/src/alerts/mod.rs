@@ -81,13 +81,14 @@ impl Alerts {
         self.plan.send_replace(Arc::new(plan));
     }
 
-    /// Stops watching, and waits for a while for what is on its way.
-    pub(crate) async fn finish(self) {
+    /// Stops watching, and waits for a while, not longer than this, for what is on its way.
+    pub(crate) async fn finish(self, within: Duration) {
         let Self { plan, mut task } = self;
         drop(plan);
-        if timeout(FINISH_MAX, &mut task).await.is_err() {
+        let within = within.min(FINISH_MAX);
+        if timeout(within, &mut task).await.is_err() {
             task.abort();
-            warn!(waited_secs = FINISH_MAX.as_secs(), "some alerts were not sent");
+            warn!(waited_secs = within.as_secs(), "some alerts were not sent");
         }
     }
 }
