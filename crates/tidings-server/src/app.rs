@@ -18,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{error, info, warn};
 
 use crate::accept::{self, Acceptor, Timeouts};
+use crate::alerts::Alerts;
 use crate::broker::{Broker, IdempotencyBounds, Memory};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigSource, LegacyUserId};
@@ -84,16 +85,19 @@ pub(crate) async fn serve(config: Config, source: ConfigSource) -> anyhow::Resul
     tasks.spawn(tick(Arc::clone(&hub)));
     tasks.spawn(refresh_keys(Arc::clone(&hub)));
     tasks.spawn(recheck_sessions(Arc::clone(&hub)));
+    let watched = Arc::clone(&hub);
+    let take_vitals = move || watched.metrics.vitals(watched.delivery.lag_events());
+    let alerts = Alerts::start(&config.alerts, hub.clock, take_vitals)?;
 
     let patient = loop {
         match signals.next().await {
-            Told::Reload => reload(&hub, &timeouts, tls.as_deref(), config, &source),
+            Told::Reload => reload(&hub, &timeouts, tls.as_deref(), &alerts, config, &source),
             Told::Stop => break true,
             Told::Interrupt => break false,
         }
     };
     tokio::select! {
-        () = stop(&hub, tasks, connections, patient) => {}
+        () = stop(&hub, tasks, connections, alerts, patient) => {}
         () = signals.stop_now() => warn!("told to stop again; not waiting any longer"),
     }
     Ok(())
@@ -104,6 +108,7 @@ async fn stop(
     hub: &Hub,
     mut tasks: JoinSet<()>,
     connections: Arc<GracefulShutdown>,
+    alerts: Alerts,
     patient: bool,
 ) {
     let settings = hub.settings.load_full();
@@ -119,8 +124,10 @@ async fn stop(
     let connections = Arc::into_inner(connections).expect("nobody accepts connections any more");
     let delivery = Arc::clone(&hub.delivery);
     let shards = tokio::task::spawn_blocking(move || delivery.shards().join());
+    let drain = Duration::from_secs(streams.drain_secs);
     let ended = async { tokio::join!(connections.shutdown(), shards) };
-    if timeout(Duration::from_secs(streams.drain_secs), ended).await.is_err() {
+    let (ended, ()) = tokio::join!(timeout(drain, ended), alerts.finish(drain));
+    if ended.is_err() {
         warn!(streams = hub.delivery.streams(), "some connections did not end in drain_secs");
     }
     info!("stopped");
@@ -269,6 +276,7 @@ fn reload(
     hub: &Hub,
     accepting: &ArcSwap<Timeouts>,
     tls: Option<&Tls>,
+    alerts: &Alerts,
     started_with: &Config,
     source: &ConfigSource,
 ) {
@@ -288,6 +296,13 @@ fn reload(
         }
     };
     let config = &settings.config;
+    let prepared = match alerts.prepare(&config.alerts) {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            error!("not reloaded, the old settings stay: {error}");
+            return;
+        }
+    };
     if let Some(tls) = tls
         && let Err(error) = tls.reload(&config.tls)
     {
@@ -298,6 +313,7 @@ fn reload(
     if !waiting.is_empty() {
         warn!(settings = waiting.join(", "), "changed, but only a restart takes these over");
     }
+    alerts.adopt(prepared);
     accepting.store(Arc::new(timeouts(config)));
     hub.settings.store(Arc::new(settings));
     info!("reloaded");

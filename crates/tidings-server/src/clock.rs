@@ -3,6 +3,9 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tidings_hub::Moment;
+use time::OffsetDateTime;
+use time::format_description::StaticFormatDescription;
+use time::macros::format_description;
 
 /// Wall time and uptime, read together.
 #[derive(Clone, Copy, Debug)]
@@ -33,4 +36,24 @@ impl Clock {
 pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A moment in milliseconds since the Unix epoch, as RFC 3339 writes it.
+pub(crate) fn rfc_3339(unix_ms: u64) -> String {
+    const FORMAT: StaticFormatDescription =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000);
+    let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    time.format(FORMAT).expect("a format without an offset, of a time that has all its parts")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_to_the_millisecond() {
+        assert_eq!(rfc_3339(1_795_428_000_007), "2026-11-23T10:00:00.007Z");
+        assert_eq!(rfc_3339(0), "1970-01-01T00:00:00.000Z");
+    }
 }

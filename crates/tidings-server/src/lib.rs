@@ -4,6 +4,7 @@
 //! `config` is a leaf.
 
 mod accept;
+mod alerts;
 mod app;
 mod broker;
 pub mod cli;
@@ -18,6 +19,7 @@ pub mod identity;
 mod limits;
 mod logging;
 mod metrics;
+mod outbound;
 mod readiness;
 mod revocations;
 mod rewound;

@@ -44,6 +44,12 @@ impl Setting {
         self.path.rsplit('.').next().unwrap_or_default()
     }
 
+    /// Whether it is a secret or has one in it, so that it may be read from a file.
+    pub(super) fn holds_secrets(&self) -> bool {
+        matches!(self.kind, Kind::Secret | Kind::Secrets)
+            || self.fields.iter().any(Self::holds_secrets)
+    }
+
     /// The environment variable that sets it.
     pub(super) fn variable(&self) -> String {
         format!("TIDINGS_{}", self.path.to_uppercase().replace('.', "__"))

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::source::Said;
-use super::{Config, LegacyUserId, Problem, Provenance, Secret, session_demands};
+use super::{Config, LegacyUserId, Problem, Provenance, Secret, alert_demands, session_demands};
 
 /// The largest events that a log must have room for: one must not push out all the others.
 const LARGEST_EVENTS_MIN: usize = 16;
@@ -136,6 +136,7 @@ pub(super) fn unmet(config: &Config, said: &Said) -> Vec<Problem> {
         complain("auth.legacy_user_id_remote", what, Some(line));
     }
     session_demands::unmet(config, said, &mut complain);
+    alert_demands::unmet(config, said, &mut complain);
     match (&config.tls.cert, &config.tls.key) {
         (Some(_), None) => complain("tls.cert", "is given without tls.key".to_owned(), None),
         (None, Some(_)) => complain("tls.key", "is given without tls.cert".to_owned(), None),
@@ -154,6 +155,7 @@ pub(super) fn secret_line(path: &str, place: &Provenance) -> String {
         "auth.session.authjs.secrets" => {
             ("TIDINGS_AUTH__SESSION__AUTHJS__SECRETS", "$(openssl rand -base64 32)")
         }
+        "alerts.mail.password" => ("TIDINGS_ALERTS__MAIL__PASSWORD", "…"),
         _ => ("TIDINGS_API_KEY", "tk_$(openssl rand -hex 32)"),
     };
     match place {

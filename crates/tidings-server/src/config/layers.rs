@@ -98,7 +98,7 @@ impl Layer {
         let from_file = from_file.and_then(|path| catalogue.setting(&path));
         let (setting, text) = match (catalogue.setting(&path), from_file) {
             (Some(setting), _) => (setting, value.to_str().map(str::to_owned)),
-            (None, Some(setting)) if matches!(setting.kind, Kind::Secret | Kind::Secrets) => {
+            (None, Some(setting)) if setting.holds_secrets() => {
                 match read_bounded(Path::new(value)) {
                     Ok(text) => (setting, Some(text.trim_end_matches(['\r', '\n']).to_owned())),
                     Err(what) => {

@@ -4,10 +4,13 @@
 //! The doc comments here are the documentation: `tidings config default` and `tidings config
 //! schema` are made of them. What the settings do is not known here.
 
+mod alert_demands;
+mod alerts;
 mod catalogue;
 mod demands;
 mod document;
 mod layers;
+mod mail;
 mod names;
 mod network;
 mod origin;
@@ -21,6 +24,7 @@ mod source;
 mod tests;
 mod url;
 mod values;
+mod webhook_url;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -28,7 +32,9 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 
+pub use alerts::{AlertLog, AlertMail, Alerts, Webhook, WebhookFormat};
 pub use document::default_document;
+pub use mail::{MailAddress, SmtpSecurity, SmtpUrl};
 pub use names::{CookieName, ForwardedHeader};
 pub use network::{Host, Network};
 pub use origin::Origin;
@@ -44,6 +50,7 @@ pub use source::{ConfigSource, DevSecrets, Flags};
 pub use url::HttpUrl;
 pub(crate) use url::is_loopback;
 pub use values::{BasePath, Broker, LegacyUserId, TopicTemplate};
+pub use webhook_url::WebhookUrl;
 
 /// Settings of Tidings.
 ///
@@ -115,6 +122,8 @@ pub struct Config {
     pub auth: Auth,
     /// Which web sites may call from a browser.
     pub cors: Cors,
+    /// When somebody is told that this node is not well.
+    pub alerts: Alerts,
     /// API keys beside `api_key`, each with only the scopes it needs.
     #[schemars(length(max = 1000))]
     pub keys: Vec<Key>,
@@ -149,6 +158,7 @@ impl Default for Config {
             tokens: Tokens::default(),
             auth: Auth::default(),
             cors: Cors::default(),
+            alerts: Alerts::default(),
             keys: Vec::new(),
             dev: false,
         }
@@ -170,8 +180,8 @@ impl Config {
     }
 
     /// The settings that differ in `other` and that a running node cannot take over: they wait for
-    /// a restart. Keys, tokens, `auth`, `cors`, `streams`, `limits` and the bounds of one request's
-    /// body change on reload.
+    /// a restart. Keys, tokens, `auth`, `cors`, `alerts`, `streams`, `limits` and the bounds of one
+    /// request's body change on reload.
     pub fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
         // Taken apart by name, so that a new setting does not compile before it is decided here.
         let Self {
@@ -197,6 +207,7 @@ impl Config {
             tokens: _,
             auth: _,
             cors: _,
+            alerts: _,
             keys: _,
             dev: _,
         } = self;

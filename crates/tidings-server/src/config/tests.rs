@@ -170,6 +170,21 @@ fn reads_a_list_of_secrets_from_a_file() {
 }
 
 #[test]
+fn reads_tables_with_secrets_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhooks");
+    let webhooks = format!(r#"[{{"url": "https://hooks.a/canary", "secret": "{TOKEN_SECRET}"}}]"#);
+    std::fs::write(&path, webhooks + "\n").unwrap();
+    let environment = [("TIDINGS_ALERTS__WEBHOOKS_FILE", path.to_str().unwrap())];
+    let config = load(&Given { environment: &environment, ..Given::default() }).unwrap();
+    let webhook = &config.alerts.webhooks[0];
+    assert_eq!(webhook.secret.as_ref().unwrap().expose(), TOKEN_SECRET);
+    assert_eq!((webhook.url.host(), webhook.format), ("hooks.a", WebhookFormat::Json));
+    let shown = format!("{config:?} {}", serde_json::to_string(&config).unwrap());
+    assert!(!shown.contains("canary") && !shown.contains(TOKEN_SECRET), "{shown}");
+}
+
+#[test]
 fn reads_sections_within_sections() {
     let file = r#"
         [auth.session.introspect]
@@ -370,6 +385,52 @@ fn needs_no_token_secret_beside_another_proof(#[case] file: &str, #[case] enough
 #[case(
     "[[keys]]\nname = \"a\"\nsecret = \"tk_9f1c4be07a3d5528e6b0c4d1a7f3982b64e05dce\"\nscopes = [\"publish\"]",
     "tidings.toml:1: keys[0] has the same secret as api_key"
+)]
+#[case("[alerts]\nevery_secs = 0", "tidings.toml:2: alerts.every_secs must be")]
+#[case(
+    "[alerts]\nconnections = 1",
+    "tidings.toml:2: alerts.connections is no setting~connections_max"
+)]
+#[case("[alerts]\nnode = \"a\\nb\"", "tidings.toml:2: alerts.node has a control character")]
+#[case("[alerts.slack]\nurl = \"canary\"", "tidings.toml:1: alerts.slack is no setting")]
+#[case(
+    "[[alerts.webhooks]]\nurl = \"http://app/canary\"",
+    "tidings.toml:1: alerts.webhooks[0] is wrong: it is plain http to another machine"
+)]
+#[case(
+    "[[alerts.webhooks]]\nurl = \"https://a\"\n[[alerts.webhooks]]\nurl = \"https://me:canary@a\"",
+    "tidings.toml:3: alerts.webhooks[1] is wrong: it must not have a user"
+)]
+#[case(
+    "[[alerts.webhooks]]\nurl = \"https://a\"\nsecret = \"canary\"",
+    "tidings.toml:1: alerts.webhooks[0] has a secret that is 6 bytes long"
+)]
+#[case(
+    "[[alerts.webhooks]]\nurl = \"https://a\"\nformat = \"teams\"",
+    "tidings.toml:1: alerts.webhooks[0] is wrong: unknown variant"
+)]
+#[case("[[alerts.webhooks]]\nurl = 271828", "tidings.toml:1: alerts.webhooks[0] has a wrong url")]
+#[case(
+    "[alerts.mail]\nsmtp_url = \"smtp://me:canary@host\"",
+    "tidings.toml:2: alerts.mail.smtp_url is wrong: it must not have a user"
+)]
+#[case("[alerts.mail]\npassword = 271828", "tidings.toml:2: alerts.mail.password must be a text")]
+#[case("[alerts.mail]\nto = [\"on-call\"]", "tidings.toml:2: alerts.mail.to[0] is wrong")]
+#[case(
+    "[alerts.mail]\nto = [\"a@example.com\"]",
+    "not set: alerts.mail.smtp_url is missing beside alerts.mail.to"
+)]
+#[case(
+    "[alerts.mail]\nsmtp_url = \"smtps://a\"\nfrom = \"a@example.com\"",
+    "not set: alerts.mail.to is empty"
+)]
+#[case(
+    "[alerts.mail]\nsmtp_url = \"smtps://a\"\nto = [\"a@example.com\"]",
+    "not set: alerts.mail.from is missing"
+)]
+#[case(
+    "[alerts.mail]\nsmtp_url = \"smtps://a\"\nto = [\"a@b.c\"]\nfrom = \"a@b.c\"\nusername = \"u\"",
+    "not set: alerts.mail.password is missing~TIDINGS_ALERTS__MAIL__PASSWORD"
 )]
 #[case("listen = [", "tidings.toml:1: is not TOML")]
 #[case("a = 1\na = 2", "tidings.toml:2: is not TOML")]
@@ -592,7 +653,7 @@ fn shows_no_secret_in_its_debug_form() {
 #[test]
 fn has_a_schema_that_knows_every_section() {
     let schema = serde_json::to_value(schema()).unwrap();
-    for name in ["listen", "log", "streams", "tokens", "auth", "cors", "keys"] {
+    for name in ["listen", "log", "streams", "tokens", "auth", "cors", "alerts", "keys"] {
         assert!(schema["properties"][name].is_object(), "{name}");
     }
     assert_eq!(schema["additionalProperties"], false);

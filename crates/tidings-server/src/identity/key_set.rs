@@ -17,9 +17,9 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::keys::Keys;
-use super::outbound::{self, OutboundError};
 use super::{LoadError, TokenError, VerifyingKey};
 use crate::config::{HttpUrl, Tokens};
+use crate::outbound::{self, OutboundError};
 
 /// How often the keys at a URL are fetched again.
 pub const REFRESH_SECS: u64 = 300;

@@ -14,7 +14,6 @@ mod key_set;
 #[cfg(test)]
 mod key_tests;
 mod keys;
-mod outbound;
 mod principal;
 mod session;
 #[cfg(test)]
@@ -24,6 +23,7 @@ mod user;
 mod verifier;
 mod verifying_key;
 
+pub use crate::outbound::OutboundError;
 pub use authenticator::{AuthError, Authenticator, Credentials, LoadError};
 use claims::Expected;
 pub use claims::{Claims, META_BYTES_MAX, PATTERNS_MAX};
@@ -31,7 +31,6 @@ pub use cookies::{CookieError, Cookies};
 pub use grant::Grant;
 pub use jws::unverified_claims;
 pub use key_set::REFRESH_SECS as KEY_SET_REFRESH_SECS;
-pub use outbound::OutboundError;
 pub use principal::{Method, Principal};
 pub use session::{LiveSessions, Session, SessionCredential, SessionError, Watch};
 pub use token::{TOKEN_BYTES_MAX, TOKEN_TYPE, TokenError, TokenKey, TokenRequest};

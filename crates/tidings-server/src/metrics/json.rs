@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use time::OffsetDateTime;
-use time::format_description::StaticFormatDescription;
-use time::macros::format_description;
 use utoipa::ToSchema;
 
 use super::Reading;
 use super::largest::Ranking;
 use super::reading::Counts;
 use super::times::TimesReading;
+use crate::clock::rfc_3339;
 
 /// Under this name stands everyone who is not named.
 const OTHERS: &str = "(other)";
@@ -173,23 +171,9 @@ fn millis(secs: f64) -> f64 {
     (secs * 1e6).round() / 1e3
 }
 
-fn rfc_3339(unix_ms: u64) -> String {
-    const FORMAT: StaticFormatDescription =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000);
-    let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    time.format(FORMAT).expect("a format without an offset, of a time that has all its parts")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_written_to_the_millisecond() {
-        assert_eq!(rfc_3339(1_795_428_000_007), "2026-11-23T10:00:00.007Z");
-        assert_eq!(rfc_3339(0), "1970-01-01T00:00:00.000Z");
-    }
 
     #[test]
     fn a_user_who_is_called_like_the_rest_does_not_hide_it() {

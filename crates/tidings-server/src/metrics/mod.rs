@@ -17,6 +17,7 @@ mod reading;
 #[cfg(test)]
 mod tests;
 mod times;
+mod vitals;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +35,8 @@ use named::Named;
 pub(crate) use pulse::{Broker as BrokerReading, Sample};
 pub(crate) use reading::{LogReading, Outside, Reading, UserStreams};
 use times::Times;
+pub(crate) use times::TimesReading;
+pub(crate) use vitals::Vitals;
 
 /// Users and types that are named in metrics; the others are counted together.
 pub(crate) const NAMED_MAX: usize = 100;
@@ -113,6 +116,8 @@ pub(crate) struct Metrics {
     closed: Named,
     active: AtomicU64,
     peak: AtomicU64,
+    /// The same since it was last asked for.
+    peak_lately: AtomicU64,
     lives: Times,
     long_polls: Named,
     polls: Named,
@@ -143,6 +148,7 @@ impl Metrics {
             closed: Named::new(Outcome::NAMES),
             active: AtomicU64::new(0),
             peak: AtomicU64::new(0),
+            peak_lately: AtomicU64::new(0),
             lives: Times::in_millis(),
             long_polls: Named::new(METHODS),
             polls: Named::new(METHODS),
@@ -236,6 +242,7 @@ impl Metrics {
         self.opened.add(method, 1);
         let active = self.active.fetch_add(1, Ordering::Relaxed) + 1;
         self.peak.fetch_max(active, Ordering::Relaxed);
+        self.peak_lately.fetch_max(active, Ordering::Relaxed);
     }
 
     fn closes(&self, outcome: Outcome, life_ns: u64) {

@@ -21,8 +21,8 @@ use super::credential::{Digest, SessionCredential};
 use super::{LoadError, Session, SessionError};
 use crate::config::{self, HttpUrl};
 use crate::identity::claims::is_name;
-use crate::identity::outbound::{self, ANSWER_TIMEOUT, OutboundError};
 use crate::identity::{Cookies, META_BYTES_MAX, PATTERNS_MAX, User};
+use crate::outbound::{self, ANSWER_TIMEOUT, OutboundError};
 
 /// Answers that are remembered.
 const VERDICTS_MAX: u64 = 20_000;

@@ -9,14 +9,14 @@ use reqwest::{Client, RequestBuilder, StatusCode};
 
 use crate::config::HttpUrl;
 
-/// How long an answer may take, from the connection to its last byte.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an answer may take, from the connection to its last byte, where a request waits for it.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long an idle connection is kept for the next request.
 const POOL_IDLE: Duration = Duration::from_secs(4);
 
 /// A client that goes nowhere but to the address it is told: no redirects, and no proxy that a
 /// variable in the environment names.
-pub(super) fn client(url: &HttpUrl) -> Result<Client, OutboundError> {
+pub(crate) fn client(url: &HttpUrl) -> Result<Client, OutboundError> {
     let mut builder = Client::builder()
         .user_agent(concat!("tidings/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
@@ -31,7 +31,7 @@ pub(super) fn client(url: &HttpUrl) -> Result<Client, OutboundError> {
 }
 
 /// The status and the body of an answer, of at most this many bytes.
-pub(super) async fn ask(
+pub(crate) async fn ask(
     request: RequestBuilder,
     bytes_max: usize,
 ) -> Result<(StatusCode, Vec<u8>), OutboundError> {
