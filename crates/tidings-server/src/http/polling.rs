@@ -29,7 +29,7 @@ use crate::revocations::Holder;
 /// Events in an answer when the query does not say.
 const LIMIT_DEFAULT: usize = 100;
 /// Event bytes in one answer, past its first event.
-const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(super) const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// For each answer, also for `304` (RFC 9110, 15.4.5).
 const CACHE_CONTROL: &str = "private, no-store";
 /// What an interval poller is asked to wait.
@@ -252,7 +252,7 @@ impl Found {
         }
         let mut delivered = Delivered::default();
         for event in &self.events {
-            delivered += Delivered { events: 1, bytes: event.frame().len() as u64 };
+            delivered += Delivered::of(event);
         }
         metrics.delivered(transport, delivered);
         if let Some(user) = user {
