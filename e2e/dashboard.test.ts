@@ -31,7 +31,7 @@ afterAll(async () => {
 });
 
 /** An open stream of a user, which is read and forgotten. Returns when the server has said hello. */
-function listen(server: Server, user: string, topics: string[], agent?: string): Promise<void> {
+function listen(server: Server, user: string, topics: string[], agent = "tests"): Promise<void> {
   const query = new URLSearchParams(topics.map((topic) => ["topic", topic]));
   const headers = { Authorization: `Bearer ${tokenFor(user, topics)}`, "User-Agent": agent };
   return new Promise((resolve, reject) => {
@@ -134,7 +134,7 @@ test("closes a connection, and revokes a user, once that was confirmed", async (
   await Promise.all(["ada", "ada", "grace"].map((user) => listen(server, user, ["orders/*"])));
   const { page, wrongs } = await openDashboard(browser, server.url, { part: "connections" });
   const rows = page.locator("tbody tr");
-  await page.getByLabel("User").fill("ada");
+  await page.getByRole("textbox", { name: "User" }).fill("ada");
   await expect.poll(() => rows.count(), eventually).toBe(2);
   expect(page.url()).toContain("user=ada");
 
@@ -151,7 +151,7 @@ test("closes a connection, and revokes a user, once that was confirmed", async (
   await dialog.getByRole("button", { name: "Revoke" }).click();
   await page.getByText(/^ada was revoked: 1 stream was closed/).waitFor();
   await page.getByText("No open connection is like that.").waitFor();
-  await page.getByLabel("User").fill("");
+  await page.getByRole("textbox", { name: "User" }).fill("");
   await page.getByLabel("Topic").fill("orders/7");
   await expect.poll(() => rows.count(), eventually).toBe(1);
   expect(await rows.first().textContent()).toContain("grace");
@@ -190,9 +190,9 @@ test("tails a pattern, holds it still, looks for a text, and publishes", async (
   await page.getByLabel("Data").fill("{ no json");
   await page.getByText(/This is no JSON/).waitFor();
   expect(await page.getByRole("button", { name: "Publish" }).isDisabled()).toBe(true);
-  await page.getByText("Text", { exact: true }).click();
+  await page.getByRole("radio", { name: "Text" }).check();
   await page.getByLabel("Data").press("Control+Enter");
-  await page.getByText(/^Published as [0-9a-z]{8}-4, kept in memory/).waitFor();
+  await page.getByText(/^Published as [0-9a-z]{8}-\d+, kept in memory/).waitFor();
   await page.getByRole("link", { name: "Watch this topic" }).click();
   await expect.poll(shown, eventually).toEqual(["{ no json"]);
   expect(wrongs).toEqual([]);
@@ -282,8 +282,10 @@ test("runs no script and makes no markup but its own, even for what got into the
     });
   });
   expect(outcome.at(-1)).toBe("TypeError");
-  await expect.poll(() => wrongs.join("\n"), eventually).toMatch(/policy: script-src-elem inline/);
-  expect(wrongs.join("\n")).toMatch(/policy: require-trusted-types-for/);
+  await expect
+    .poll(() => wrongs.join("\n"), eventually)
+    .toMatch(/require-trusted-types-for.*HTMLScriptElement/);
+  expect(wrongs.join("\n")).toMatch(/require-trusted-types-for.*innerHTML/);
   expect(await page.evaluate(() => "hacked" in window)).toBe(false);
   const answer = await fetch(`${server.url}/admin/`);
   expect(answer.headers.get("Content-Security-Policy")).toMatch(/frame-ancestors 'none'/);
@@ -345,7 +347,7 @@ const CONNECTIONS = 50;
 const LISTENERS_PER_TOPIC = 5;
 const EVENTS_PER_SEC = 500;
 const BATCHES_PER_SEC = 10;
-const LOAD_SECS = Number(process.env.TIDINGS_TEST_DASHBOARD_SECS ?? 8);
+const LOAD_SECS = Number(process.env.TIDINGS_TEST_DASHBOARD_SECS ?? 5);
 
 test("shows the right numbers under load, without a long task and without growing", {
   timeout: 60_000 + LOAD_SECS * 4_000,
