@@ -290,6 +290,12 @@ test("runs no script and makes no markup but its own, even for what got into the
   const answer = await fetch(`${server.url}/admin/`);
   expect(answer.headers.get("Content-Security-Policy")).toMatch(/frame-ancestors 'none'/);
   expect(answer.headers.get("Cache-Control")).toBe("no-store");
+  const [asset] = /assets\/index-[^"]+\.js/.exec(await answer.text()) ?? [];
+  const script = await fetch(`${server.url}/admin/${asset}`);
+  expect(script.headers.get("Content-Type")).toMatch(/^text\/javascript/);
+  expect(script.headers.get("Cache-Control")).toMatch(/immutable/);
+  const licences = await fetch(`${server.url}/admin/assets/licences.txt`);
+  expect(await licences.text()).toMatch(/preact[^]*uplot/);
 });
 
 test("is usable by ear and by keyboard, in both colours and both widths", async () => {
@@ -486,6 +492,15 @@ async function takePictures(page: Page, name: string): Promise<void> {
     for (const width of [380, 1600]) {
       await page.emulateMedia({ colorScheme });
       await page.setViewportSize({ width, height: 1000 });
+      const fits = () =>
+        page
+          .locator(".chart canvas")
+          .evaluateAll((charts) =>
+            charts.every(
+              (chart) => chart.clientWidth <= (chart.closest(".chart")?.clientWidth ?? 0),
+            ),
+          );
+      await expect.poll(fits, eventually).toBe(true);
       await page.screenshot({ path: `${folder}/dashboard-${name}-${width}-${colorScheme}.png` });
     }
   }

@@ -71,6 +71,9 @@ export function SignIn(props: {
           {error}
         </p>
       </form>
+      <p className="hint">
+        <a href="./assets/licences.txt">Licences of what this page is built with</a>
+      </p>
     </main>
   );
 }
