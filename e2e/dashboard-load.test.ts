@@ -4,10 +4,12 @@
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import type { Sample } from "../dashboard/src/answers.ts";
+import { rate } from "../dashboard/src/format.ts";
 import { eventually, figure, goTo, openDashboard } from "./dashboard-page.ts";
 import { listen, publishMany } from "./dashboard-traffic.ts";
 import { launchChromium } from "./reader.ts";
-import { type Server, startServer } from "./server.ts";
+import { API_KEY, type Server, startServer } from "./server.ts";
 
 let browser: Browser;
 
@@ -40,26 +42,24 @@ test("shows the right numbers under load, without a long task and without growin
   await expect.poll(() => figure(page, "Connections", "active"), eventually).toBe(51);
 
   const load = startLoad(server, topics);
-  await expect
-    .poll(() => figure(page, "Events published", "now"), eventually)
-    .toBeGreaterThan(EVENTS_PER_SEC / 2);
+  const shown = await followRate(page);
+  await expect.poll(async () => (await shown()).length, eventually).toBeGreaterThan(2);
   await page.getByRole("region", { name: "Busiest users" }).getByText("user-7").waitFor();
   await takePictures(page, "overview");
   const devtools = await page.context().newCDPSession(page);
   await browser.startTracing(page, { categories: ["toplevel", "devtools.timeline"] });
-  await seconds(page, LOAD_SECS);
+  const overview = await growthOver(LOAD_SECS);
+  const rates = await shown();
   await goTo(page, "Tail");
   // Until all that a tail keeps is there, it grows.
   await expect
     .poll(() => page.getByText(/kept/).textContent(), eventually)
     .toMatch(/^2,000 kept, 200 shown/);
-  const before = await weigh();
-  await seconds(page, LOAD_SECS);
-  const after = await weigh();
+  const tail = await growthOver(LOAD_SECS);
   const tasks = longTasks(await browser.stopTracing());
   await takePictures(page, "tail");
-  await goTo(page, "Overview");
   const { published, secs } = await load.stop();
+  await goTo(page, "Overview");
 
   const total = () => figure(page, "Events published", "since the start");
   await expect.poll(total, eventually).toBe(published);
@@ -69,14 +69,31 @@ test("shows the right numbers under load, without a long task and without growin
   const mine = published + 2 * (secs + 30);
   expect(await delivered()).toBeLessThanOrEqual(published * LISTENERS_PER_TOPIC + mine);
   await expect.poll(() => figure(page, "Events published", "now"), eventually).toBe(0);
+  // What was shown each second is what the server measured, and all of that together is what was published.
+  const samples = await samplesOf(server);
+  const measured = samples.map(({ events }) => rate(events.publishedPerSec));
+  expect(rates.filter((text) => !measured.includes(text))).toEqual([]);
+  const sum = samples.reduce((total, { timestamp, events }, index) => {
+    const ms = timestamp - (samples[index - 1]?.timestamp ?? timestamp);
+    return total + (events.publishedPerSec * ms) / 1000;
+  }, 0);
+  expect(Math.abs(sum / published - 1), `${sum} of ${published}`).toBeLessThan(0.05);
   expect(await figure(page, "Errors", "since the start")).toBe(0);
   expect(await figure(page, "Gaps", "since the start")).toBe(0);
 
   // By the processor's clock, so that a busy machine does not count as a busy page.
   expect(tasks.filter(({ cpuMs }) => cpuMs > 100)).toEqual([]);
-  expect(after.heapBytes).toBeLessThan(before.heapBytes * 1.2 + 1_000_000);
-  expect(after.nodes).toBeLessThan(before.nodes * 1.2 + 200);
+  for (const [before, after] of [overview, tail]) {
+    expect(after.heapBytes).toBeLessThan(before.heapBytes * 1.2 + 1_000_000);
+    expect(after.nodes).toBeLessThan(before.nodes * 1.2 + 200);
+  }
   expect(wrongs).toEqual([]);
+
+  async function growthOver(secs: number) {
+    const before = await weigh();
+    await page.evaluate((ms) => new Promise((resolve) => setTimeout(resolve, ms)), secs * 1000);
+    return [before, await weigh()] as const;
+  }
 
   async function weigh() {
     await devtools.send("HeapProfiler.collectGarbage");
@@ -85,6 +102,30 @@ test("shows the right numbers under load, without a long task and without growin
     return { heapBytes: usedSize, nodes };
   }
 });
+
+/** From now on all that the page shows as the rate of what is published, one after the other. */
+async function followRate(page: Page): Promise<() => Promise<string[]>> {
+  const panel = page.getByRole("region", { name: "Events published" });
+  const followed = await panel
+    .locator(".figure dd")
+    .first()
+    .evaluateHandle((figure) => {
+      const texts: string[] = [];
+      const follow = () => texts.push(figure.firstChild?.textContent ?? "");
+      const what = { characterData: true, childList: true, subtree: true };
+      new MutationObserver(follow).observe(figure, what);
+      return texts;
+    });
+  return () => followed.jsonValue();
+}
+
+/** What the server measured in each of the last seconds. */
+async function samplesOf(server: Server): Promise<Sample[]> {
+  const answer = await fetch(`${server.url}/api/admin/stats?secs=600`, {
+    headers: { Authorization: `Bearer ${API_KEY}` },
+  });
+  return ((await answer.json()) as { samples: Sample[] }).samples;
+}
 
 /** Publishes so many events a second until told to stop; then it says how many they were. */
 function startLoad(server: Server, topics: string[]) {
@@ -122,11 +163,6 @@ function startLoad(server: Server, topics: string[]) {
       return { published, secs: (Date.now() - begun) / 1000 };
     },
   };
-}
-
-/** Lets the page live through so many samples of a second each, as it sees them itself. */
-async function seconds(page: Page, count: number): Promise<void> {
-  await page.evaluate((ms) => new Promise((resolve) => setTimeout(resolve, ms)), count * 1000);
 }
 
 interface TraceEvent {
