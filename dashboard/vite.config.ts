@@ -26,6 +26,8 @@ export default defineConfig(({ command }) => ({
     // Nothing inline: the page's policy lets no script or style run that is not a file of ours.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // Of what is built in; the page links to it.
+    license: { fileName: "assets/licences.txt" },
     rolldownOptions: {
       // The package's hooks say "use client" to frameworks that render on a server; here it says nothing.
       checks: { moduleLevelDirective: false },

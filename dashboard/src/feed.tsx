@@ -15,7 +15,7 @@ import type { State } from "tidings";
 import { TidingsProvider, useEvent, useTidings, useTidingsState } from "tidings/react";
 import type { Sample, Stats } from "./answers.ts";
 import { type Api, createApi, wordsOf } from "./api.ts";
-import { fromServer, type History, NO_HISTORY, withSample } from "./history.ts";
+import { fromServer, type History, measured, NO_HISTORY, withSample } from "./history.ts";
 
 const STATS_TOPIC = "$tidings/stats";
 const FINE_SECS = 600;
@@ -52,7 +52,7 @@ export function createFeedStore(): FeedStore {
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
-    add: (sample) => setHistory(withSample(feed.history, sample)),
+    add: (sample) => setHistory(withSample(feed.history, measured(sample))),
     async load(api, signal) {
       const stats = (secs: number) => api<Stats>("/api/admin/stats", { query: { secs }, signal });
       try {
@@ -60,7 +60,7 @@ export function createFeedStore(): FeedStore {
         const reached = fine.samples.at(-1)?.timestamp ?? 0;
         // What the stream brought while the answer was under way.
         const since = feed.history.fine.filter(({ timestamp }) => timestamp > reached);
-        const remembered = fromServer(fine.samples, coarse.samples);
+        const remembered = fromServer(fine.samples.map(measured), coarse.samples.map(measured));
         setHistory(since.reduce(withSample, remembered), { loaded: true, error: undefined });
       } catch (error) {
         if (!signal.aborted) set({ error: wordsOf(error) });

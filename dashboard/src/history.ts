@@ -39,6 +39,18 @@ export function fromServer(fine: readonly Sample[], coarse: readonly Sample[]): 
   });
 }
 
+/** The server writes 0 where nothing was measured; a chart must not draw that as very fast. */
+export function measured(sample: Sample): Sample {
+  const known = (percentiles: Percentiles): Percentiles =>
+    percentiles.p99 === 0 ? { p50: null, p99: null } : percentiles;
+  const { fanOutMs, publishToSocketMs } = sample;
+  return {
+    ...sample,
+    fanOutMs: known(fanOutMs),
+    publishToSocketMs: known(publishToSocketMs),
+  };
+}
+
 /** With one more second. A sample that is not newer than the newest changes nothing. */
 export function withSample(history: History, sample: Sample): History {
   const newest = history.fine.at(-1);

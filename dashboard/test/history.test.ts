@@ -7,6 +7,7 @@ import {
   columns,
   fromServer,
   inRange,
+  measured,
   NO_HISTORY,
   RANGES,
   together,
@@ -63,6 +64,11 @@ test("seconds add up to the same tens whether they came one by one or were remem
   expect(live.coarse).toEqual(bucketed(all, 10));
   const remembered = fromServer(all.slice(-600), bucketed(all, 10));
   expect(remembered).toEqual(live);
+});
+
+test("a percentile of nothing is no percentile", () => {
+  expect(measured(sample(0, 1, 0)).fanOutMs).toEqual({ p50: null, p99: null });
+  expect(measured(sample(0, 1, 2)).fanOutMs).toEqual({ p50: 1, p99: 2 });
 });
 
 test("what arrives twice, or late, is counted once", () => {

@@ -2,6 +2,7 @@
 // hold it up are doing.
 
 import { useMemo, useState } from "react";
+import { useTidingsState } from "tidings/react";
 import type { Sample } from "../answers.ts";
 import { useFeed } from "../feed.tsx";
 import { count, milliseconds, rate } from "../format.ts";
@@ -82,6 +83,8 @@ export function Overview() {
   const { history, newest, loaded, error } = useFeed();
   const [range, setRange] = useState<Range>(RANGES[0]);
   const nowMs = newest?.timestamp ?? Date.now();
+  const { status } = useTidingsState();
+  const isStale = status === "retrying" || status === "closed";
   const samples = useMemo(() => inRange(history, range, nowMs), [history, range, nowMs]);
   return (
     <>
@@ -93,7 +96,7 @@ export function Overview() {
           The numbers of the past could not be read: {error}
         </p>
       )}
-      <div className="sheet panels">
+      <div className={isStale ? "sheet panels stale" : "sheet panels"}>
         {PANELS.map((panel) => (
           <Panel
             key={panel.title}

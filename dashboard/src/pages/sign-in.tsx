@@ -1,7 +1,7 @@
 // Signing in: the operator's key is tried where it will be used, and what is wrong with it is said. The key goes
 // nowhere but there.
 
-import { type FormEvent, useId, useState } from "react";
+import { type FormEvent, useEffect, useId, useRef, useState } from "react";
 import type { Stats } from "../answers.ts";
 import { createApi, Refusal, wordsOf } from "../api.ts";
 import type { Session } from "../session.ts";
@@ -18,6 +18,9 @@ export function SignIn(props: {
   const [trying, setTrying] = useState(false);
   const [error, setError] = useState(reason ? `You were signed out: ${reason}` : undefined);
   const explained = useId();
+  // There is nothing else on this page.
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => field.current?.focus(), []);
 
   const submit = async (event: FormEvent) => {
     event.preventDefault();
@@ -42,6 +45,7 @@ export function SignIn(props: {
         <label>
           Admin key
           <input
+            ref={field}
             type="password"
             value={key}
             onChange={(event) => setKey(event.currentTarget.value)}
@@ -71,6 +75,9 @@ export function SignIn(props: {
           {error}
         </p>
       </form>
+      <p className="hint">
+        <a href="./assets/licences.txt">Licences of what this page is built with</a>
+      </p>
     </main>
   );
 }

@@ -31,9 +31,9 @@ export function Token() {
         <p className="hint" id="token-hint">
           It is read here in the page and goes nowhere, unless you ask the server about it.
         </p>
-      </div>
-      <div role="status">
-        {decoded && "fault" in decoded && <p className="notice bad">{decoded.fault}</p>}
+        <p className="outcome bad" role="status">
+          {decoded && "fault" in decoded ? decoded.fault : ""}
+        </p>
       </div>
       {decoded && !("fault" in decoded) && (
         <>

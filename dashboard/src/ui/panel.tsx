@@ -62,7 +62,12 @@ export function Panel(props: PanelProps) {
       </header>
       <dl className="figures">
         {lines.map((line, index) => (
-          <Figure key={line.name} line={line} value={values[index] ?? null} />
+          <Figure
+            key={line.name}
+            line={line}
+            name={at !== undefined && line.name === "now" ? "then" : line.name}
+            value={values[index] ?? null}
+          />
         ))}
         {notes.map(({ name, show }) => (
           <div key={name} className="note">
@@ -91,13 +96,14 @@ export function Panel(props: PanelProps) {
   );
 }
 
-function Figure({ line, value }: { line: Line; value: number | null }): ReactNode {
+function Figure(props: { line: Line; name: string; value: number | null }): ReactNode {
+  const { line, name, value } = props;
   const [figure, unit] = line.show(value);
   return (
     <div className="figure" data-tone={line.tone}>
       <dt>
         <i aria-hidden="true" />
-        {line.name}
+        {name}
       </dt>
       <dd>
         {figure}

@@ -23,8 +23,9 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      require-trusted-types-for 'script'; trusted-types 'none'",
 );
 
-/// The files' names change with what is in them.
+/// The files' names change with what is in them; but for one that people read.
 const FOREVER: &str = "public, max-age=31536000, immutable";
+const ASK_AGAIN: &str = "no-cache";
 
 const NOT_BUILT: &str = "The dashboard is not part of this build of Tidings.\n\n\
     To have it, with Node.js 20 and npm 11, in the folder of the sources:\n\n\
@@ -59,15 +60,13 @@ pub(super) async fn page() -> Response {
 pub(super) async fn asset(Path(name): Path<String>) -> Result<Response, Problem> {
     let file = Files::get(&format!("assets/{name}"))
         .ok_or_else(|| Problem::not_found("The dashboard has no such file; load it again."))?;
-    let headers = [(header::CONTENT_TYPE, content_type(&name)), (header::CACHE_CONTROL, FOREVER)];
+    let (content_type, cache_control) = match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("js") => ("text/javascript; charset=utf-8", FOREVER),
+        Some("css") => ("text/css; charset=utf-8", FOREVER),
+        Some("svg") => ("image/svg+xml", FOREVER),
+        Some("txt") => ("text/plain; charset=utf-8", ASK_AGAIN),
+        _ => ("application/octet-stream", ASK_AGAIN),
+    };
+    let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, cache_control)];
     Ok((headers, file.data).into_response())
-}
-
-fn content_type(name: &str) -> &'static str {
-    match name.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        _ => "application/octet-stream",
-    }
 }
