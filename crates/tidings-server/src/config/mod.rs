@@ -62,7 +62,7 @@ pub struct Config {
     /// Where to listen: IP addresses with their ports. Port 0 takes any free one.
     #[schemars(length(min = 1, max = 16))]
     pub listen: Vec<SocketAddr>,
-    /// Where to listen for operators: then revocations and what is under `/api/admin` are there and
+    /// Where to listen for operators: then revocations, metrics and what is under `/api/admin` are there and
     /// nowhere else. Without it they are on `listen`, behind their API key.
     #[schemars(length(max = 16), extend("examples" = [["127.0.0.1:4001"]]))]
     pub admin_listen: Vec<SocketAddr>,

@@ -145,20 +145,16 @@ pub(super) async fn poll(
 
     let holder = who::holder(&hub, &principal);
     let found = Found::wait_for(&hub, holder, start, &selection, bounds, wait).await?;
-    let mut response = match found.unchanged(start, &headers) {
-        Some(etag) => {
-            let no_store = HeaderValue::from_static(CACHE_CONTROL);
-            let headers = [(header::ETAG, etag), (header::CACHE_CONTROL, no_store)];
-            (StatusCode::NOT_MODIFIED, headers).into_response()
+    let mut response = if let Some(etag) = found.unchanged(start, &headers) {
+        let no_store = HeaderValue::from_static(CACHE_CONTROL);
+        let headers = [(header::ETAG, etag), (header::CACHE_CONTROL, no_store)];
+        (StatusCode::NOT_MODIFIED, headers).into_response()
+    } else {
+        let user = principal.user.as_ref().map(User::id);
+        if method != Method::HEAD {
+            found.count(&hub, transport, user);
         }
-        None => {
-            let user = principal.user.as_ref().map(User::id);
-            let response = found.answer(&hub, user, !wait.is_zero());
-            if method != Method::HEAD {
-                found.count(&hub, transport, user);
-            }
-            response
-        }
+        found.answer(&hub, user, !wait.is_zero())
     };
     if let Some(counted) = counted {
         counted.tell(response.headers_mut());

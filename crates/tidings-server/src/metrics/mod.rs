@@ -13,6 +13,8 @@ mod named;
 mod process;
 mod pulse;
 mod reading;
+#[cfg(test)]
+mod tests;
 mod times;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -230,9 +232,10 @@ impl Metrics {
     }
 
     fn closes(&self, outcome: Outcome, life_ns: u64) {
-        self.active.fetch_sub(1, Ordering::Relaxed);
         self.closed.add(outcome.as_str(), 1);
         self.lives.record(life_ns / 1_000_000, 1);
+        // Last: whoever sees it gone sees why.
+        self.active.fetch_sub(1, Ordering::Release);
     }
 }
 
