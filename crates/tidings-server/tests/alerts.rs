@@ -13,7 +13,6 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use mail_server::{MailServer, PASSWORD, USERNAME};

@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn says_how_much_there_is_of_what_and_since_when() {
         let (mut rules, alerts) = (Rules::default(), alerts(30, 60));
-        assert_eq!(rules.judge(5000, &open(150), &alerts), []);
+        assert!(rules.judge(5000, &open(150), &alerts).is_empty());
         let expected = Change {
             measure: Measure::Connections,
             news: Raised,
@@ -230,7 +230,7 @@ mod tests {
             reader_lag_events: 17,
         };
         let off = config::Alerts { for_secs: 0, ..config::Alerts::default() };
-        assert_eq!(Rules::default().judge(0, &values, &off), []);
+        assert!(Rules::default().judge(0, &values, &off).is_empty());
         let on = config::Alerts {
             connections_max: 10,
             connections_peak_max: 10,
@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(rules.judge(1000, &open(150), &alerts)[0].news, Recovered);
         // Turned off and on again, it is as if nothing had been told.
         alerts.connections_max = 0;
-        assert_eq!(rules.judge(2000, &open(150), &alerts), []);
+        assert!(rules.judge(2000, &open(150), &alerts).is_empty());
         alerts.connections_max = 100;
         assert_eq!(rules.judge(3000, &open(150), &alerts)[0].news, Raised);
     }

@@ -83,7 +83,7 @@ mod tests {
     ) {
         let built = WebhookUrl::try_from(Secret::new(text));
         assert_eq!(built.is_ok(), right);
-        let shown = format!("{built:?}{}", serde_json::to_string(&built.ok()).unwrap());
+        let shown = format!("{built:?} {}", serde_json::to_string(&built.clone().ok()).unwrap());
         assert!(!shown.contains("canary"), "{shown}");
     }
 }

@@ -1,5 +1,8 @@
 //! A mail server as far as a sender sees one (RFC 5321), in the clear or with TLS from the start.
 
+#![allow(unreachable_pub, reason = "what a test may use of this")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 

@@ -1,5 +1,8 @@
 //! A real HTTP server that webhooks are posted to: it answers as it is told and keeps what came.
 
+#![allow(unreachable_pub, reason = "what a test may use of this")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
