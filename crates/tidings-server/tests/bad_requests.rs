@@ -450,7 +450,7 @@ fn routes(rows: &mut Vec<Row>) {
     {
         rows.push(get(path, 404, "not-found"));
     }
-    for path in ["/healthz/x", "/metrics", "/api/../api/ssex", "/api/sse/tokens", "/.env"] {
+    for path in ["/healthz/x", "/api/../api/ssex", "/api/sse/tokens", "/.env"] {
         rows.push(get(path, 404, "not-found"));
     }
     let reading = ["/api/sse", "/api/polling", "/healthz", "/readyz", "/openapi.json"];

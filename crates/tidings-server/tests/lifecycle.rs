@@ -268,6 +268,8 @@ async fn the_api_describes_every_route_it_has() {
         "post /api/sse/token",
         "post /api/rate-limit",
         "post /api/revocations",
+        "get /api/admin/sse-metrics",
+        "get /metrics",
         "get /api/admin/stats",
         "get /api/admin/topics",
         "get /api/admin/topics/{topic}/events",
