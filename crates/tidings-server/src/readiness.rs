@@ -25,13 +25,16 @@ const READY_WITHIN: Duration = Duration::from_secs(5);
 /// How old the answer may be that is given again.
 const GOOD_FOR: Duration = Duration::from_millis(500);
 
+/// What was found out, and when.
+type Found = (Instant, Arc<Report>);
+
 /// Finds out whether the node is ready.
 #[derive(Debug)]
 pub(crate) struct Readiness {
     broker: Arc<Broker>,
     delivery: Arc<Delivery>,
     /// Held while it is found out.
-    last: Arc<Mutex<Option<(Instant, Arc<Report>)>>>,
+    last: Arc<Mutex<Option<Found>>>,
     /// Held by the threads that ask. One that never comes back keeps others from following it.
     thread: Arc<Semaphore>,
 }
@@ -99,10 +102,7 @@ impl Readiness {
         found.unwrap_or_else(|_| Arc::new(Report::broken()))
     }
 
-    async fn find_out(
-        self: Arc<Self>,
-        mut last: OwnedMutexGuard<Option<(Instant, Arc<Report>)>>,
-    ) -> Arc<Report> {
+    async fn find_out(self: Arc<Self>, mut last: OwnedMutexGuard<Option<Found>>) -> Arc<Report> {
         let report = Arc::new(self.probe().await);
         if !report.is_ready() {
             tracing::warn!(?report, "not ready");

@@ -184,10 +184,10 @@ impl Shard {
             || self.sweep_from.is_some()
             || self.has_more
             || !self.survey.is_over();
-        if !has_work {
-            self.next_sweep.saturating_duration_since(Instant::now())
-        } else {
+        if has_work {
             Duration::ZERO
+        } else {
+            self.next_sweep.saturating_duration_since(Instant::now())
         }
     }
 

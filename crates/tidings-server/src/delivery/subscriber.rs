@@ -165,9 +165,10 @@ impl Subscriber {
         let handed_on_ns = metrics.now_ns();
         let mut work = Work::default();
         for event in &events {
-            work.delivered += Delivered::of(event);
+            let one = Delivered::of(event);
+            work.delivered += one;
             if event.position() <= self.replay_end {
-                work.replayed += 1;
+                work.replayed += one.events;
             } else {
                 metrics.flights.arrived(event.position(), Some(handed_on_ns));
             }

@@ -23,6 +23,7 @@ mod site;
 mod sse;
 mod stats;
 mod tokens;
+mod topic_events;
 mod topics;
 mod who;
 
@@ -161,7 +162,7 @@ fn admin_routes(surface: Surface) -> Router<Shared> {
         .route("/admin/assets/{name}", get(dashboard::asset))
         .route("/api/admin/stats", get(stats::history))
         .route("/api/admin/topics", get(topics::list))
-        .route("/api/admin/topics/{topic}/events", get(topics::events))
+        .route("/api/admin/topics/{topic}/events", get(topic_events::list))
         .route("/api/admin/connections", get(connections::list))
         .route("/api/admin/connections/{connection}", delete(connections::close))
 }

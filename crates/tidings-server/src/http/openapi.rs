@@ -24,7 +24,7 @@ use super::json;
         super::revocations::revoke,
         super::stats::history,
         super::topics::list,
-        super::topics::events,
+        super::topic_events::list,
         super::connections::list,
         super::connections::close,
         super::metrics::sse_metrics,

@@ -29,7 +29,7 @@ use crate::revocations::Holder;
 /// Events in an answer when the query does not say.
 const LIMIT_DEFAULT: usize = 100;
 /// Event bytes in one answer, past its first event.
-const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(super) const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// For each answer, also for `304` (RFC 9110, 15.4.5).
 const CACHE_CONTROL: &str = "private, no-store";
 /// What an interval poller is asked to wait.
@@ -150,20 +150,16 @@ pub(super) async fn poll(
 
     let holder = who::holder(&hub, &principal);
     let found = Found::wait_for(&hub, holder, start, &selection, bounds, wait).await?;
-    let mut response = match found.unchanged(start, &headers) {
-        Some(etag) => {
-            let no_store = HeaderValue::from_static(CACHE_CONTROL);
-            let headers = [(header::ETAG, etag), (header::CACHE_CONTROL, no_store)];
-            (StatusCode::NOT_MODIFIED, headers).into_response()
+    let mut response = if let Some(etag) = found.unchanged(start, &headers) {
+        let no_store = HeaderValue::from_static(CACHE_CONTROL);
+        let headers = [(header::ETAG, etag), (header::CACHE_CONTROL, no_store)];
+        (StatusCode::NOT_MODIFIED, headers).into_response()
+    } else {
+        let user = principal.user.as_ref().map(User::id);
+        if method != Method::HEAD {
+            found.count(&hub, transport, user);
         }
-        None => {
-            let user = principal.user.as_ref().map(User::id);
-            let response = found.answer(&hub, user, !wait.is_zero());
-            if method != Method::HEAD {
-                found.count(&hub, transport, user);
-            }
-            response
-        }
+        found.answer(&hub, user, !wait.is_zero())
     };
     if let Some(counted) = counted {
         counted.tell(response.headers_mut());
@@ -256,7 +252,7 @@ impl Found {
         }
         let mut delivered = Delivered::default();
         for event in &self.events {
-            delivered += Delivered { events: 1, bytes: event.frame().len() as u64 };
+            delivered += Delivered::of(event);
         }
         metrics.delivered(transport, delivered);
         if let Some(user) = user {

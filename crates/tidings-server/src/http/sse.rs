@@ -4,7 +4,8 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
+use http::request::Parts;
+use http::{HeaderValue, Method, Version, header};
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,10 +75,7 @@ const FULL_RETRY_AFTER_SECS: u32 = 5;
     security(("token" = []), ("queryToken" = []), ("cookieToken" = []), ("session" = []), ("apiKey" = [])))]
 pub(super) async fn stream(
     State(hub): State<Shared>,
-    method: Method,
-    version: Version,
-    uri: Uri,
-    headers: HeaderMap,
+    Parts { method, version, uri, headers, .. }: Parts,
     Extension(Peer(peer)): Extension<Peer>,
     own_socket: Option<Extension<OwnSocket>>,
     stalled: Option<Extension<Stalled>>,

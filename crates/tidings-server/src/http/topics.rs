@@ -1,33 +1,26 @@
-//! `/api/admin/topics`: what the log holds, by topic, and the events of one of them.
+//! `GET /api/admin/topics`: what the log holds, by topic.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, Uri};
 use serde::Serialize;
-use tidings_hub::{
-    PageBounds, Position, RECENT_SECS, SEGMENTS_MAX, StoredEvent, TOPIC_BYTES_MAX, Topic,
-    TopicState,
-};
+use tidings_hub::{RECENT_SECS, SEGMENTS_MAX, TOPIC_BYTES_MAX, Topic, TopicState};
 use utoipa::ToSchema;
 
-use super::polling::PolledEvent;
 use super::problem::Problem;
-use super::query::{Parameters, cursor, quoted};
+use super::query::Parameters;
 use super::sse::Peer;
 use super::{Hub, Shared, admin};
 
 /// Topics that are ranked by anything but their name: those published to most recently. A look at
 /// so many holds up the log for a few milliseconds.
 const RANKED_MAX: usize = 10_000;
-/// Event bytes in one answer, past its first event.
-const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Some of the topics.
 #[derive(Debug, Serialize, ToSchema)]
@@ -57,23 +50,6 @@ struct ListedTopic {
     newest_at: u64,
     /// When its oldest event was published.
     oldest_at: u64,
-}
-
-/// Some of the events of a topic.
-#[derive(Serialize, ToSchema)]
-pub(super) struct EventPage<'a> {
-    /// Newest first.
-    events: Vec<HeldEvent<'a>>,
-    /// What `before` is on the next page; `null` on the last.
-    next: Option<String>,
-}
-
-#[derive(Serialize, ToSchema)]
-struct HeldEvent<'a> {
-    #[serde(flatten)]
-    event: PolledEvent<'a>,
-    /// Its bytes on a stream.
-    bytes: usize,
 }
 
 /// What topics are sorted by: their name, or something of which they have most first.
@@ -251,57 +227,5 @@ impl ListedTopic {
             newest_at: state.newest_ms,
             oldest_at: state.oldest_ms,
         }
-    }
-}
-
-/// The events that one topic holds, newest first.
-#[utoipa::path(get, path = "/api/admin/topics/{topic}/events", tag = "admin",
-    params(
-        ("topic" = String, Path, description = "The topic, percent-encoded into one segment: `orders%2F42`."),
-        ("limit" = Option<u32>, Query, description = "How many, 1 to 1,000; 100 unless given. An answer ends at 4 MiB of events, past the first.", minimum = 1, maximum = 1000),
-        ("before" = Option<String>, Query, description = "A cursor: only events from before it. The `next` of the page before."),
-    ),
-    responses(
-        (status = 200, description = "Some of them; none when the topic holds nothing.", body = EventPage<'_>),
-        (status = 400, description = "`invalid-query`, `invalid-topic`, `invalid-cursor`", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthenticated`, `token-expired`, `revoked`", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
-    ),
-    security(("apiKey" = []), ("token" = [])))]
-pub(super) async fn events(
-    State(hub): State<Shared>,
-    topic: Result<Path<String>, PathRejection>,
-    Extension(Peer(peer)): Extension<Peer>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    admin::enter(&hub, &headers, peer).await?;
-    let parameters = Parameters::parse(uri.query().unwrap_or_default())?;
-    let Ok(Path(topic)) = topic else {
-        return Err(Problem::invalid_topic("The path is not UTF-8, percent-encoded."));
-    };
-    let topic = Topic::reserved(&topic).map_err(|error| {
-        Problem::invalid_topic(format!("{} is no topic: {error}.", quoted(&topic)))
-    })?;
-    let bounds = PageBounds { events_max: parameters.limit()?, bytes_max: ANSWER_BYTES_MAX };
-    let before = parameters.get("before")?.map(cursor).transpose()?;
-    let page = hub.delivery.log().look(|log, _| {
-        let before = match before {
-            None => Position::MAX,
-            Some(cursor) if cursor.epoch == log.epoch() => cursor.position,
-            // Of a log that is gone: all there is came after it.
-            Some(_) => Position::START,
-        };
-        log.events_before(&topic, before, bounds)
-    });
-    let last = page.events.last().filter(|_| page.more);
-    let next = last.map(|event| event.cursor().to_string());
-    let events = page.events.iter().map(|event| HeldEvent::new(event)).collect();
-    Ok(admin::answer(&EventPage { events, next }))
-}
-
-impl<'a> HeldEvent<'a> {
-    fn new(event: &'a StoredEvent) -> Self {
-        Self { event: PolledEvent::new(event), bytes: event.frame().len() }
     }
 }

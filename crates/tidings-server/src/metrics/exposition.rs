@@ -1,4 +1,4 @@
-//! The counts for Prometheus: `GET /metrics`, as Prometheus text or as OpenMetrics.
+//! The counts for Prometheus: `GET /metrics`, as Prometheus text or as `OpenMetrics`.
 //!
 //! Labels are from fixed sets. Never a user, a topic, a type, a path or an address: whoever can choose
 //! a label's value can make as many series as they like.
@@ -93,12 +93,12 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn connections(&mut self, reading: &Reading) -> fmt::Result {
-        self.gauge("connections_active", "Streams that are open", None, reading.active)?;
+        self.gauge("connections_active", "Streams that are open", None, &reading.active)?;
         self.gauge(
             "connections_peak",
             "The most streams that were open at once",
             None,
-            reading.peak,
+            &reading.peak,
         )?;
         let opened = "Streams that were opened, by how their reader proved who it is";
         self.counts("connections_opened", opened, "method", &reading.opened)?;
@@ -143,7 +143,7 @@ impl Page<'_> {
         let help = "Gaps that readers were told of, by why";
         self.counts("gaps", help, "reason", &reading.gaps)?;
         let help = "Events of the log that the slowest reader has not been written yet";
-        self.gauge("reader_lag_events", help, None, reading.lag_events)
+        self.gauge("reader_lag_events", help, None, &reading.lag_events)
     }
 
     fn performance(&mut self, reading: &Reading) -> fmt::Result {
@@ -152,7 +152,7 @@ impl Page<'_> {
         self.times("publish_to_socket", help, &reading.publish_to_socket, EVENT_SECS)?;
         let help = "The longest of them since the start";
         let longest = reading.publish_to_socket.max_secs;
-        self.gauge("publish_to_socket_max", help, Some(&Unit::Seconds), longest)?;
+        self.gauge("publish_to_socket_max", help, Some(&Unit::Seconds), &longest)?;
         let help = "From the moment an event was stored to the moment the last listening socket was \
                     written to";
         self.times("fanout", help, &reading.fanout, EVENT_SECS)
@@ -170,17 +170,17 @@ impl Page<'_> {
         let refusals = reading.limits.iter().map(|uses| (uses.limit, uses.refusals)).collect();
         self.counts("limiter_refusals", help, "limit", &refusals)?;
         let help = "Users and addresses whose uses the limiter remembers";
-        self.gauge("limiter_keys", help, None, reading.limiter_keys)
+        self.gauge("limiter_keys", help, None, &reading.limiter_keys)
     }
 
     fn log_and_broker(&mut self, reading: &Reading) -> fmt::Result {
         let log = reading.log;
-        self.gauge("log_events", "Events in the log", None, log.events)?;
+        self.gauge("log_events", "Events in the log", None, &log.events)?;
         let help = "Memory that the log takes, as log.bytes_max counts it";
-        self.gauge("log", help, Some(&Unit::Bytes), log.bytes)?;
-        self.gauge("log_topics", "Topics that hold an event", None, log.topics)?;
+        self.gauge("log", help, Some(&Unit::Bytes), &log.bytes)?;
+        self.gauge("log_topics", "Topics that hold an event", None, &log.topics)?;
         let help = "Age of the oldest event in the log";
-        self.gauge("log_oldest_age", help, Some(&Unit::Seconds), log.oldest_age_secs)?;
+        self.gauge("log_oldest_age", help, Some(&Unit::Seconds), &log.oldest_age_secs)?;
         let help = "Events that the broker took";
         self.counter("broker_appends", help, None, reading.published)?;
         let help = "Events that the broker could not store";
@@ -202,15 +202,20 @@ impl Page<'_> {
             metric.encode_counter(&secs, NO_EXEMPLAR)?;
         }
         if let Some(bytes) = process.resident_bytes {
-            self.gauge("process_resident", "Memory of the process", Some(&Unit::Bytes), bytes)?;
+            self.gauge("process_resident", "Memory of the process", Some(&Unit::Bytes), &bytes)?;
         }
         if let Some(count) = process.open_fds {
-            self.gauge("process_open_fds", "Open file descriptors", None, count)?;
+            self.gauge("process_open_fds", "Open file descriptors", None, &count)?;
         }
         #[allow(clippy::cast_precision_loss, reason = "milliseconds since 1970 are below 2^53")]
         let start_secs = reading.since_unix_ms as f64 / 1e3;
-        self.gauge("process_start_time", "When the process began, Unix time", seconds, start_secs)?;
-        self.gauge("process_uptime", "How long it runs", seconds, reading.uptime_secs)?;
+        self.gauge(
+            "process_start_time",
+            "When the process began, Unix time",
+            seconds,
+            &start_secs,
+        )?;
+        self.gauge("process_uptime", "How long it runs", seconds, &reading.uptime_secs)?;
         let help = "The version that runs";
         let mut metric = self.encoder.encode_descriptor("build", help, None, MetricType::Info)?;
         metric.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
@@ -221,9 +226,9 @@ impl Page<'_> {
         name: &str,
         help: &str,
         unit: Option<&Unit>,
-        value: impl EncodeGaugeValue,
+        value: &impl EncodeGaugeValue,
     ) -> fmt::Result {
-        self.encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?.encode_gauge(&value)
+        self.encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?.encode_gauge(value)
     }
 
     fn counter(&mut self, name: &str, help: &str, unit: Option<&Unit>, count: u64) -> fmt::Result {

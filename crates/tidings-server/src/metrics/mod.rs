@@ -239,9 +239,10 @@ impl Metrics {
     }
 
     fn closes(&self, outcome: Outcome, life_ns: u64) {
-        self.active.fetch_sub(1, Ordering::Relaxed);
         self.closed.add(outcome.as_str(), 1);
         self.lives.record(life_ns / 1_000_000, 1);
+        // Last: whoever sees it gone sees why.
+        self.active.fetch_sub(1, Ordering::Release);
     }
 }
 

@@ -86,6 +86,7 @@ impl Metrics {
     /// Everything, now.
     pub(crate) fn read(&self, outside: Outside) -> Reading {
         let now = self.clock.now();
+        let active = self.active.load(Ordering::Acquire);
         let (published, published_of) = {
             let published = lock(&self.published).clone();
             let total = published.total();
@@ -98,7 +99,7 @@ impl Metrics {
             uptime_secs: secs(now.uptime_ms),
             opened: self.opened.read(),
             closed: self.closed.read(),
-            active: self.active.load(Ordering::Relaxed),
+            active,
             peak: self.peak.load(Ordering::Relaxed),
             active_of: active_of(&outside.users),
             lives: self.lives.read(),

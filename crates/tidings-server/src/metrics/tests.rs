@@ -1,7 +1,6 @@
 //! What holds for any number of users, topics and types: neither the series nor the memory grow.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tidings_hub::{Epoch, Event, EventType, Payload, Position, StoredEvent, Topic};
 
@@ -24,6 +23,7 @@ fn series(text: &str) -> Vec<String> {
 fn a_hundred_thousand_users_topics_and_types_make_no_new_series() {
     let seed = std::env::var("TIDINGS_SEED").ok();
     let seed = seed.map_or_else(|| fastrand::u64(..), |seed| seed.parse().unwrap());
+    eprintln!("seed: TIDINGS_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let metrics = Metrics::new(crate::clock::Clock::start(), 2, crate::http::Problem::CODES);
     let before = series(&exposition(metrics.read(Outside::default()), Format::Prometheus));
@@ -56,8 +56,8 @@ fn a_hundred_thousand_users_topics_and_types_make_no_new_series() {
 }
 
 /// What a delivery thread adds for each turn and for each event, however many sockets it writes to:
-/// beside one `send` of 6 to 11 µs it must be nothing. Printed rather than judged: a loaded machine
-/// tells nothing about microseconds.
+/// beside one `send` of 6 to 11 µs it must be nothing. How long it takes is printed rather than judged,
+/// a loaded machine tells nothing about microseconds; that every event is counted is judged.
 #[test]
 fn what_counting_costs() {
     const TURNS: u64 = 100_000;
@@ -75,5 +75,4 @@ fn what_counting_costs() {
     let each = begun.elapsed() / u32::try_from(TURNS).unwrap();
     eprintln!("an event's way through two delivery threads is counted in {each:?}");
     assert_eq!(metrics.read(Outside::default()).publish_to_socket.count, TURNS);
-    assert!(each < Duration::from_millis(1), "{each:?}");
 }

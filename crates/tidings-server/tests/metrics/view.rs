@@ -26,16 +26,14 @@ impl View {
             loop {
                 let view = Self::of(api).await;
                 if is_true(&view) {
-                    return view;
+                    // Whole: what was read first may be from before the fact.
+                    return Self::of(api).await;
                 }
                 tokio::task::yield_now().await;
             }
         };
         let waited = tokio::time::timeout(PATIENCE, wait).await;
-        match waited {
-            Ok(view) => view,
-            Err(_) => panic!("never came true: {fact}: {:#}", Self::of(api).await.json),
-        }
+        waited.unwrap_or_else(|_| panic!("never came true: {fact}"))
     }
 
     /// What the JSON has at a path below `metrics`, as in `/events/total`.
@@ -101,7 +99,7 @@ pub fn parse(text: &str) -> Scrape {
     Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).unwrap()
 }
 
-/// Every series there is: names with their labels. OpenMetrics writes a bound of 1 as `1.0`.
+/// Every series there is: names with their labels. `OpenMetrics` writes a bound of 1 as `1.0`.
 pub fn series(text: &str) -> Vec<String> {
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     let name = |line: &str| line.rsplit_once(' ').unwrap().0.replace(".0\"}", "\"}");

@@ -52,6 +52,20 @@ impl Raw {
         }
     }
 
+    /// Passes over everything up to and with this text, however much that is.
+    pub fn skip_until(&mut self, end: &str) {
+        loop {
+            let found = self.unread.windows(end.len()).position(|part| part == end.as_bytes());
+            if let Some(start) = found {
+                self.unread.drain(..start + end.len());
+                return;
+            }
+            let passed = self.unread.len().saturating_sub(end.len() - 1);
+            self.unread.drain(..passed);
+            assert!(self.fill().unwrap() > 0, "the connection ended before {end:?}");
+        }
+    }
+
     /// Everything until the server closes.
     pub fn read_to_end(&mut self) -> String {
         loop {
