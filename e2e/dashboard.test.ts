@@ -1,5 +1,6 @@
 // The dashboard in Chromium against the real server: who gets in and where, and what an operator does with it.
 
+import { gzipSync } from "node:zlib";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
@@ -15,6 +16,9 @@ import { listen, publishMany } from "./dashboard-traffic.ts";
 import { launchChromium } from "./reader.ts";
 import { API_KEY, startServer } from "./server.ts";
 import { tokenFor } from "./token.ts";
+
+/** Compressed. */
+const SCRIPT_BYTES_MAX = 60_000;
 
 let browser: Browser;
 
@@ -82,6 +86,20 @@ test("is below the base path on the operators' address, and nowhere else", async
   await page.getByRole("button", { name: "Publish" }).click();
   await page.getByText(/Published as/).waitFor();
   expect(wrongs).toEqual([]);
+});
+
+test("is small, is kept by browsers, and says whose work is in it", async () => {
+  const { url } = await startServer();
+  const page = await (await fetch(`${url}/admin/`)).text();
+  const [asset] = /assets\/index-[^"]+\.js/.exec(page) ?? [];
+  const script = await fetch(`${url}/admin/${asset}`);
+  expect(script.headers.get("Content-Type")).toMatch(/^text\/javascript/);
+  expect(script.headers.get("Cache-Control")).toMatch(/immutable/);
+  const bytes = gzipSync(Buffer.from(await script.arrayBuffer())).length;
+  expect(bytes).toBeLessThan(SCRIPT_BYTES_MAX);
+  const licences = await fetch(`${url}/admin/assets/licences.txt`);
+  expect(await licences.text()).toMatch(/preact[\s\S]*uplot/);
+  expect((await fetch(`${url}/admin/assets/..%2Findex.html`)).status).toBe(404);
 });
 
 test("says how it is connected, comes back by itself, and shows the new server's numbers", async () => {

@@ -203,10 +203,10 @@ async fn operators_have_a_listener_of_their_own(#[case] base: &str) {
     }
     let mut watching = Stream::open(admin.get(&format!("{base}/api/sse?topic=a"))).await;
     watching.next_of("tidings.connected").await;
-    let event = json!({ "topic": "a", "data": 1 });
+    let event = json!({ "topic": "a", "type": "note", "data": 1 });
     let events = format!("{base}/api/events");
     assert_eq!(admin.post_to(&events).json(&event).send().await.unwrap().status(), 201);
-    assert_eq!(watching.next_of("message").await.json(), 1);
+    assert_eq!(watching.next_of("note").await.json(), 1);
     // Behind the key all the same.
     let nobody = admin.client.delete(format!("{admin_url}{close}")).send().await.unwrap();
     assert_eq!(nobody.status(), 401);

@@ -58,9 +58,13 @@ pub(super) async fn page() -> Response {
 }
 
 pub(super) async fn asset(Path(name): Path<String>) -> Result<Response, Problem> {
-    let file = Files::get(&format!("assets/{name}"))
-        .ok_or_else(|| Problem::not_found("The dashboard has no such file; load it again."))?;
-    let (content_type, cache_control) = match name.rsplit_once('.').map(|(_, extension)| extension) {
+    // One name in one folder. An encoded `/` would lead to the page, without its policy.
+    let is_plain = !name.contains(['/', '\\']);
+    let file = is_plain.then(|| Files::get(&format!("assets/{name}"))).flatten();
+    let file =
+        file.ok_or_else(|| Problem::not_found("The dashboard has no such file; load it again."))?;
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+    let (content_type, cache_control) = match extension {
         Some("js") => ("text/javascript; charset=utf-8", FOREVER),
         Some("css") => ("text/css; charset=utf-8", FOREVER),
         Some("svg") => ("image/svg+xml", FOREVER),
