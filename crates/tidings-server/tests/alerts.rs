@@ -20,6 +20,7 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use receiver::{Answer, Post, Receiver};
 use serde_json::{Value, json};
 use support::api::{Api, Stream};
+use support::raw::Raw;
 use support::{API_KEY, Server, TOKEN_SECRET, tidings, unix_ms};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -303,6 +304,28 @@ async fn errors_gaps_and_peaks_are_counted_where_they_happen() {
     let expected = [("errors_per_minute", 4), ("gaps_per_minute", 2), ("connections_peak", 2)];
     let expected = expected.map(|(measure, value)| (measure.to_owned(), Some(value)));
     assert_eq!(told, HashSet::from(expected));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_falls_behind_is_seen() {
+    let mut receiver = Receiver::start([]).await;
+    let settings = [AT_ONCE, "reader_lag_events_max = 20\n", &webhook(&receiver.url, "")];
+    let node = Node::start_with(&settings.concat(), |command| {
+        command.env("TIDINGS_STREAMS__WRITE_STALL_SECS", "600");
+    });
+    let mut stalled = Raw::connect_narrow(&node.server.address);
+    let head = "GET /api/sse?topic=a HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer";
+    stalled.send(format!("{head} {API_KEY}\r\n\r\n"));
+    stalled.read_until("retry: ");
+    let body = json!({ "topic": "a", "data": "x".repeat(60_000) }).to_string();
+    for _ in 0..200 {
+        node.api.publish(body.clone()).await;
+    }
+    let told = receiver.next().await.json();
+    assert_eq!((&told["measure"], &told["state"]), (&json!("reader_lag_events"), &json!("raised")));
+    assert!(told["value"].as_u64().unwrap() > 20, "{told}");
+    drop(stalled);
+    assert_eq!(receiver.next().await.json()["state"], "recovered");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -108,3 +108,18 @@ fn judge(error: &SmtpError) -> SendError {
     let what = format!("{what}{cause}").escape_debug().take(ANSWER_CHARS_MAX).collect();
     SendError { what, may_pass }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_said_in_the_clear_to_another_machine() {
+        let tls_to = |text: &str| tls(&SmtpUrl::try_from(text.to_owned()).unwrap()).unwrap();
+        assert!(matches!(tls_to("smtps://smtp.example.com"), Tls::Wrapper(_)));
+        assert!(matches!(tls_to("smtp://smtp.example.com"), Tls::Required(_)));
+        assert!(matches!(tls_to("smtp://smtp.example.com:25"), Tls::Required(_)));
+        assert!(matches!(tls_to("smtps://127.0.0.1"), Tls::Wrapper(_)));
+        assert!(matches!(tls_to("smtp://127.0.0.1"), Tls::None));
+    }
+}

@@ -73,13 +73,16 @@ impl Notice {
 
     /// The sentence, and since when.
     pub(super) fn lines(&self) -> String {
-        let mut lines = format!("{}\n\nat {}\n", self.text(), rfc_3339(self.unix_ms));
-        if let About::Number { change, since_unix_ms } = &self.about {
-            let since = rfc_3339(*since_unix_ms);
-            lines += &format!("over the threshold since {since}\n");
-            lines += &format!("setting alerts.{}_max\n", change.measure.name());
-        }
-        lines + &format!("alert {}\n", self.id)
+        let (text, time, id) = (self.text(), rfc_3339(self.unix_ms), &self.id);
+        let about = match &self.about {
+            About::Number { change, since_unix_ms } => format!(
+                "over the threshold since {}\nsetting alerts.{}_max\n",
+                rfc_3339(*since_unix_ms),
+                change.measure.name()
+            ),
+            About::Test => String::new(),
+        };
+        format!("{text}\n\nat {time}\n{about}alert {id}\n")
     }
 
     /// All there is to know.

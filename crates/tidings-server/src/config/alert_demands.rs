@@ -1,7 +1,7 @@
 //! What a node asks of `[alerts]` as a whole before it starts.
 
 use super::source::Said;
-use super::{AlertMail, Config};
+use super::{AlertMail, Config, Secret};
 
 /// Takes a setting, what is wrong with it, and the line to write instead.
 type Complain<'a> = dyn FnMut(&str, String, Option<String>) + 'a;
@@ -13,7 +13,7 @@ pub(super) fn unmet(config: &Config, said: &Said, complain: &mut Complain<'_>) {
         complain("alerts.node", "has a control character in it".to_owned(), None);
     }
     for (index, webhook) in alerts.webhooks.iter().enumerate() {
-        let weakness = webhook.secret.as_ref().and_then(|secret| secret.signing_weakness());
+        let weakness = webhook.secret.as_ref().and_then(Secret::signing_weakness);
         if let (false, Some(weakness)) = (config.dev, weakness) {
             let line = "secret = \"…\" with what this prints: echo \"$(openssl rand -base64 32)\"";
             let what = format!("has a secret that {weakness}");

@@ -50,12 +50,12 @@ pub struct Alerts {
     /// Events of the log that the slowest reader has not been written yet.
     #[schemars(range(min = 0, max = 1_000_000_000))]
     pub reader_lag_events_max: u64,
-    /// The node's own log.
+    /// Alerts in the node's own log.
     pub log: AlertLog,
     /// Addresses that alerts are posted to.
     #[schemars(length(max = 16))]
     pub webhooks: Vec<Webhook>,
-    /// Mail.
+    /// Alerts by mail.
     pub mail: AlertMail,
 }
 

@@ -122,7 +122,8 @@ pub struct Config {
     pub auth: Auth,
     /// Which web sites may call from a browser.
     pub cors: Cors,
-    /// When somebody is told that this node is not well.
+    /// When somebody is told that this node is not well: how much of each thing there may be before
+    /// that. 0 is any number.
     pub alerts: Alerts,
     /// API keys beside `api_key`, each with only the scopes it needs.
     #[schemars(length(max = 1000))]
