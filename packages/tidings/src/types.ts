@@ -100,6 +100,7 @@ export interface Environment {
 
 /** The part of `navigator.locks` that is used. */
 export interface LockSource {
+  /** Calls back once the lock is held, for as long as the returned promise is open. Rejects when it is taken away. */
   request(
     name: string,
     options: { signal?: AbortSignal; steal?: boolean },
@@ -111,7 +112,12 @@ export interface LockSource {
 export type ChannelSource = (
   name: string,
   heard: (message: unknown) => void,
-) => { post(message: unknown): void; close(): void };
+) => {
+  /** Tells all others. */
+  post(message: unknown): void;
+  /** Hears and tells no more. */
+  close(): void;
+};
 
 /** The part of `window` that is listened to. */
 export interface PageSource extends Pick<EventTarget, "addEventListener" | "removeEventListener"> {
