@@ -173,7 +173,7 @@ impl Watcher {
         let now = self.clock.now();
         let settings = &self.plan.settings;
         let values = self.window.take(now.uptime_ms, vitals);
-        for change in self.rules.judge(now.uptime_ms, &values, settings) {
+        for change in self.rules.judge(now, &values, settings) {
             let notice = Notice::of(change, now, &settings.node, fastrand::u128(..));
             if settings.log.enabled {
                 log(&notice);
@@ -190,7 +190,7 @@ impl Watcher {
 fn log(notice: &Notice) {
     let (id, state, text) = (&notice.id, notice.state(), notice.text());
     match &notice.about {
-        About::Number { change, .. } => {
+        About::Number(change) => {
             let (measure, value, threshold) =
                 (change.measure.name(), change.value, change.threshold);
             if change.news == News::Recovered {

@@ -21,8 +21,8 @@ pub(crate) struct Notice {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum About {
-    /// A number. Since when, by the wall clock.
-    Number { change: Change, since_unix_ms: u64 },
+    /// A number.
+    Number(Change),
     /// Nothing: somebody wants to know whether it arrives.
     Test,
 }
@@ -30,9 +30,7 @@ pub(super) enum About {
 impl Notice {
     /// Of a change that was seen now. `number` is a random one.
     pub(super) fn of(change: Change, now: Moment, node: &str, number: u128) -> Self {
-        let age_ms = now.uptime_ms.saturating_sub(change.since_ms);
-        let since_unix_ms = now.unix_ms.saturating_sub(age_ms);
-        Self::new(About::Number { change, since_unix_ms }, now.unix_ms, node, number)
+        Self::new(About::Number(change), now.unix_ms, node, number)
     }
 
     /// One that says nothing but that it has arrived.
@@ -47,7 +45,7 @@ impl Notice {
     /// What has happened to the number.
     pub(super) fn state(&self) -> &'static str {
         match &self.about {
-            About::Number { change, .. } => match change.news {
+            About::Number(change) => match change.news {
                 News::Raised => "raised",
                 News::StillRaised => "still-raised",
                 News::Recovered => "recovered",
@@ -58,7 +56,7 @@ impl Notice {
 
     /// One sentence.
     pub(super) fn text(&self) -> String {
-        let About::Number { change, .. } = &self.about else {
+        let About::Number(change) = &self.about else {
             return format!("{}: this is a test alert; all is well", self.node);
         };
         let (words, value, threshold) = (change.measure.words(), change.value, change.threshold);
@@ -75,9 +73,9 @@ impl Notice {
     pub(super) fn lines(&self) -> String {
         let (text, time, id) = (self.text(), rfc_3339(self.unix_ms), &self.id);
         let about = match &self.about {
-            About::Number { change, since_unix_ms } => format!(
+            About::Number(change) => format!(
                 "over the threshold since {}\nsetting alerts.{}_max\n",
-                rfc_3339(*since_unix_ms),
+                rfc_3339(change.since.unix_ms),
                 change.measure.name()
             ),
             About::Test => String::new(),
@@ -94,11 +92,11 @@ impl Notice {
             "time": rfc_3339(self.unix_ms),
             "text": self.text(),
         });
-        if let About::Number { change, since_unix_ms } = &self.about {
+        if let About::Number(change) = &self.about {
             json["measure"] = change.measure.name().into();
             json["value"] = change.value.into();
             json["threshold"] = change.threshold.into();
-            json["since"] = rfc_3339(*since_unix_ms).into();
+            json["since"] = rfc_3339(change.since.unix_ms).into();
         }
         json
     }
@@ -133,9 +131,11 @@ mod tests {
 
     const NOW: Moment = Moment { unix_ms: 1_795_428_060_000, uptime_ms: 90_000 };
 
+    const SINCE: Moment = Moment { unix_ms: 1_795_428_000_000, uptime_ms: 30_000 };
+
     fn notice(news: News) -> Notice {
         let measure = Measure::Connections;
-        let change = Change { measure, news, value: 3, threshold: 2, since_ms: 30_000 };
+        let change = Change { measure, news, value: 3, threshold: 2, since: SINCE };
         Notice::of(change, NOW, "edge <1>", 7)
     }
 

@@ -3,6 +3,8 @@
 //! A number is told when it was over its threshold for long enough, again after each cooldown while it
 //! stays there, and taken back when it was well below for as long. Who is told is not known here.
 
+use tidings_hub::Moment;
+
 use super::measure::Measure;
 use super::window::Values;
 use crate::config;
@@ -30,7 +32,7 @@ pub(crate) struct Change {
     pub(super) value: u64,
     pub(super) threshold: u64,
     /// When the number was first seen to be over its threshold.
-    pub(super) since_ms: u64,
+    pub(super) since: Moment,
 }
 
 /// What is known of each number.
@@ -51,9 +53,9 @@ enum Phase {
     #[default]
     Calm,
     /// Over the threshold, and not told.
-    Over { since_ms: u64 },
+    Over { since: Moment },
     /// Told.
-    Raised { since_ms: u64, below_since_ms: Option<u64> },
+    Raised { since: Moment, below_since_ms: Option<u64> },
 }
 
 /// How long is waited with what.
@@ -68,7 +70,7 @@ impl Rules {
     /// Judges the numbers by these thresholds; what is to be told now.
     pub(super) fn judge(
         &mut self,
-        now_ms: u64,
+        now: Moment,
         values: &Values,
         alerts: &config::Alerts,
     ) -> Vec<Change> {
@@ -86,8 +88,8 @@ impl Rules {
                 cooldown_ms: alerts.cooldown_secs * 1000,
             };
             let value = measure.value(values);
-            if let Some((news, since_ms)) = watched.step(now_ms, value, threshold, patience) {
-                changes.push(Change { measure, news, value, threshold, since_ms });
+            if let Some((news, since)) = watched.step(now, value, threshold, patience) {
+                changes.push(Change { measure, news, value, threshold, since });
             }
         }
         changes
@@ -97,11 +99,12 @@ impl Rules {
 impl Watched {
     fn step(
         &mut self,
-        now_ms: u64,
+        now: Moment,
         value: u64,
         threshold: u64,
         patience: Patience,
-    ) -> Option<(News, u64)> {
+    ) -> Option<(News, Moment)> {
+        let now_ms = now.uptime_ms;
         let is_over = value > threshold;
         let is_well_below =
             value.saturating_mul(100) <= threshold.saturating_mul(RECOVERED_PERCENT);
@@ -113,32 +116,31 @@ impl Watched {
                 None
             }
             Phase::Calm | Phase::Over { .. } => {
-                let since_ms =
-                    if let Phase::Over { since_ms } = self.phase { since_ms } else { now_ms };
-                self.phase = Phase::Over { since_ms };
-                if !may_tell || !has_passed(since_ms, patience.raise_ms) {
+                let since = if let Phase::Over { since } = self.phase { since } else { now };
+                self.phase = Phase::Over { since };
+                if !may_tell || !has_passed(since.uptime_ms, patience.raise_ms) {
                     return None;
                 }
-                self.phase = Phase::Raised { since_ms, below_since_ms: None };
+                self.phase = Phase::Raised { since, below_since_ms: None };
                 self.told_ms = Some(now_ms);
-                Some((News::Raised, since_ms))
+                Some((News::Raised, since))
             }
-            Phase::Raised { since_ms, below_since_ms } if is_well_below => {
+            Phase::Raised { since, below_since_ms } if is_well_below => {
                 let below_since_ms = below_since_ms.unwrap_or(now_ms);
                 if has_passed(below_since_ms, patience.recover_ms) {
                     self.phase = Phase::Calm;
-                    return Some((News::Recovered, since_ms));
+                    return Some((News::Recovered, since));
                 }
-                self.phase = Phase::Raised { since_ms, below_since_ms: Some(below_since_ms) };
+                self.phase = Phase::Raised { since, below_since_ms: Some(below_since_ms) };
                 None
             }
-            Phase::Raised { since_ms, .. } => {
-                self.phase = Phase::Raised { since_ms, below_since_ms: None };
+            Phase::Raised { since, .. } => {
+                self.phase = Phase::Raised { since, below_since_ms: None };
                 if !is_over || !may_tell {
                     return None;
                 }
                 self.told_ms = Some(now_ms);
-                Some((News::StillRaised, since_ms))
+                Some((News::StillRaised, since))
             }
         }
     }
@@ -153,6 +155,11 @@ mod tests {
 
     fn alerts(for_secs: u64, cooldown_secs: u64) -> config::Alerts {
         config::Alerts { connections_max: 100, for_secs, cooldown_secs, ..Default::default() }
+    }
+
+    /// By the wall clock it is always an hour later.
+    fn at(secs: u64) -> Moment {
+        Moment { unix_ms: 3_600_000 + secs * 1000, uptime_ms: secs * 1000 }
     }
 
     fn open(connections: u64) -> Values {
@@ -198,7 +205,7 @@ mod tests {
     fn tells(#[case] for_secs: u64, #[case] cooldown_secs: u64, #[case] rows: Rows<'_>) {
         let (mut rules, alerts) = (Rules::default(), alerts(for_secs, cooldown_secs));
         for &(secs, connections, expected) in rows {
-            let told = rules.judge(secs * 1000, &open(connections), &alerts);
+            let told = rules.judge(at(secs), &open(connections), &alerts);
             let news: Vec<_> = told.iter().map(|change| change.news).collect();
             assert_eq!(news, Vec::from_iter(expected), "at {secs} s with {connections}");
         }
@@ -207,15 +214,15 @@ mod tests {
     #[test]
     fn says_how_much_there_is_of_what_and_since_when() {
         let (mut rules, alerts) = (Rules::default(), alerts(30, 60));
-        assert!(rules.judge(5000, &open(150), &alerts).is_empty());
+        assert!(rules.judge(at(5), &open(150), &alerts).is_empty());
         let expected = Change {
             measure: Measure::Connections,
             news: Raised,
             value: 170,
             threshold: 100,
-            since_ms: 5000,
+            since: at(5),
         };
-        assert_eq!(rules.judge(35_000, &open(170), &alerts), [expected]);
+        assert_eq!(rules.judge(at(35), &open(170), &alerts), [expected]);
     }
 
     #[test]
@@ -230,7 +237,7 @@ mod tests {
             reader_lag_events: 17,
         };
         let off = config::Alerts { for_secs: 0, ..config::Alerts::default() };
-        assert!(Rules::default().judge(0, &values, &off).is_empty());
+        assert!(Rules::default().judge(at(0), &values, &off).is_empty());
         let on = config::Alerts {
             connections_max: 10,
             connections_peak_max: 10,
@@ -241,7 +248,7 @@ mod tests {
             reader_lag_events_max: 10,
             ..off
         };
-        let told = Rules::default().judge(0, &values, &on);
+        let told = Rules::default().judge(at(0), &values, &on);
         let told: Vec<_> =
             told.iter().map(|change| (change.measure.name(), change.value)).collect();
         let expected = [
@@ -260,20 +267,20 @@ mod tests {
     fn a_peak_is_told_at_once() {
         let alerts = config::Alerts { connections_peak_max: 10, ..config::Alerts::default() };
         let values = Values { connections_peak: 11, ..Values::default() };
-        assert_eq!(Rules::default().judge(0, &values, &alerts)[0].news, Raised);
+        assert_eq!(Rules::default().judge(at(0), &values, &alerts)[0].news, Raised);
     }
 
     #[test]
     fn new_thresholds_are_taken_over_between_two_looks() {
         let mut rules = Rules::default();
         let mut alerts = alerts(0, 60);
-        assert_eq!(rules.judge(0, &open(150), &alerts).len(), 1);
+        assert_eq!(rules.judge(at(0), &open(150), &alerts).len(), 1);
         alerts.connections_max = 200;
-        assert_eq!(rules.judge(1000, &open(150), &alerts)[0].news, Recovered);
+        assert_eq!(rules.judge(at(1), &open(150), &alerts)[0].news, Recovered);
         // Turned off and on again, it is as if nothing had been told.
         alerts.connections_max = 0;
-        assert!(rules.judge(2000, &open(150), &alerts).is_empty());
+        assert!(rules.judge(at(2), &open(150), &alerts).is_empty());
         alerts.connections_max = 100;
-        assert_eq!(rules.judge(3000, &open(150), &alerts)[0].news, Raised);
+        assert_eq!(rules.judge(at(3), &open(150), &alerts)[0].news, Raised);
     }
 }
