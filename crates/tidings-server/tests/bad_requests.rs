@@ -446,7 +446,8 @@ fn bodies(rows: &mut Vec<Row>) {
 }
 
 fn routes(rows: &mut Vec<Row>) {
-    for path in ["/", "/api", "/api/", "/api/sse/", "/API/SSE", "/api/event", "/admin", "//api/sse"]
+    for path in
+        ["/", "/api", "/api/", "/api/sse/", "/API/SSE", "/api/event", "/admins", "//api/sse"]
     {
         rows.push(get(path, 404, "not-found"));
     }
