@@ -45,7 +45,7 @@ pub(crate) fn banner(
     let mut text = String::new();
     write!(
         text,
-        "\n  Tidings is running for development. Open {url}/ in a browser, or:\n\n\
+        "\n  Tidings is running for development. Open {url}/ in a browser, the dashboard\n  at {url}/admin with the key below, or:\n\n\
          \x20   export TIDINGS_URL={url} TIDINGS_API_KEY={key}\n\
          \x20   curl -N '{url}/api/sse?topic=**&token={token}'\n\
          \x20   curl {url}/api/events -H \"Authorization: Bearer $TIDINGS_API_KEY\" \\\n\
