@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use tidings_hub::{
-    Epoch, Event, EventType, Hub, LogBounds, PageBounds, Pattern, Payload, Position, Reader,
-    Selection, StoredEvent, Topic,
+    Cursor, Epoch, Event, EventType, Hub, LogBounds, PageBounds, Pattern, Payload, Position,
+    Reader, Selection, StoredEvent, Topic,
 };
 
 use super::batch::{Batch, Written};
@@ -111,8 +111,13 @@ fn a_batch_cut_at_any_byte_is_gone_on_with_from_the_reported_place() {
 /// What a reader behind is written in all, when its socket has room for these many bytes at a time.
 fn read_all(log: &SharedLog, selection: &Selection, page_events: usize, rooms: &[usize]) -> String {
     let first_bytes = Bytes::from_static(b"head\n\n");
-    let mut behind = Behind::new(first_bytes, Reader::at(Position::START), false, Tick(0));
-    behind.replays_up_to(log.newest());
+    let mut behind = Behind::new(
+        first_bytes,
+        Reader::at(Cursor { position: Position::START, ..log.newest() }),
+        false,
+        Tick(0),
+    );
+    behind.replays_up_to(log.newest().position);
     let mut work = Work::default();
     let mut socket = Socket::default();
     let mut batch = Batch::default();
@@ -126,7 +131,7 @@ fn read_all(log: &SharedLog, selection: &Selection, page_events: usize, rooms: &
             break;
         }
     }
-    assert_eq!(behind.position(), log.newest());
+    assert_eq!(behind.position(), log.newest().position);
     let text = String::from_utf8(socket.taken).unwrap();
     // Cut or not, every event is counted once, and so is a gap.
     assert_eq!(work.delivered.events, text.matches("\ntopic: ").count() as u64);
