@@ -170,7 +170,7 @@ fn a_node_that_redis_does_not_let_in_says_so_without_the_password() {
     let broker = Arc::new(BrokerServer::start_with(
         Kind::Redis,
         Keeps::Nothing,
-        &["--user", "default", "on", ">right-one", "~*", "+@all"],
+        &["--requirepass", "right-one"],
     ));
     let start = |password: &str| {
         let url = format!("redis://:{password}@127.0.0.1:{}", broker.port());

@@ -117,15 +117,14 @@ impl History {
         }
         let (mut seen, mut epochs) = (HashSet::new(), Vec::<Epoch>::new());
         let mut heard: BTreeMap<(usize, Position), &str> = BTreeMap::new();
-        let mut newest = None;
+        let (mut newest, mut just_told) = (None, false);
         // Up to where a gap has excused whatever is missing.
         let mut excused: BTreeMap<usize, Position> = BTreeMap::new();
         for entry in &self.entries {
             match entry {
                 Heard::Gap(gap) => {
                     let number = number_of(&mut epochs, gap.cursor.epoch);
-                    let reached = excused.entry(number).or_default();
-                    *reached = gap.cursor.position.max(*reached);
+                    just_told = true;
                     // Of the epochs before, nothing more is promised.
                     for before in 0..number {
                         excused.insert(before, Position::MAX);
@@ -134,6 +133,9 @@ impl History {
                 Heard::Event(cursor, data) => {
                     let number = number_of(&mut epochs, cursor.epoch);
                     let place = (number, cursor.position);
+                    if std::mem::take(&mut just_told) {
+                        excused.insert(number, cursor.position);
+                    }
                     assert!(newest < Some(place), "{cursor} came after {newest:?}");
                     newest = Some(place);
                     assert!(seen.insert(*cursor), "{cursor} came twice");

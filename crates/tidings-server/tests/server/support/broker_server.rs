@@ -193,7 +193,9 @@ impl BrokerServer {
             // A Redis that still reads what it has stored answers with an error.
             Kind::Redis => {
                 let asked = socket.write_all(b"PING\r\n");
-                asked.and_then(|()| socket.read_exact(&mut answer)).is_ok() && &answer == b"+PONG"
+                // One that has a password asks for it.
+                asked.and_then(|()| socket.read_exact(&mut answer)).is_ok()
+                    && [b"+PONG", b"-NOAU"].contains(&&answer)
             }
             Kind::Nats => socket.read_exact(&mut answer).is_ok() && &answer == b"INFO ",
             Kind::Memory | Kind::Disk => unreachable!("they have no server"),
