@@ -165,8 +165,12 @@ impl Redis {
     }
 
     pub(super) async fn revoke(&self, revocation: Revocation) -> Result<(), Failure> {
+        // Whoever asked closes this node's streams afterwards, unless they go.
+        let closing = Closing { shared: &self.shared, revocation: Some(revocation) };
         let now_ns = self.shared.replica.clock.uptime_ns();
-        self.ask(vec![Item::revocation(revocation, now_ns)]).await.map(|_| ())
+        let asked = self.ask(vec![Item::revocation(revocation, now_ns)]).await;
+        closing.is_not_needed();
+        asked.map(|_| ())
     }
 
     pub(super) async fn admit(
@@ -231,6 +235,26 @@ impl Redis {
         let is_there =
             |newest: &Cursor| newest.epoch != cursor.epoch || newest.position >= cursor.position;
         let _ = timeout(patience, applied.wait_for(is_there)).await;
+    }
+}
+
+/// Closes a revoked one's streams here if nobody else will.
+struct Closing<'a> {
+    shared: &'a Shared,
+    revocation: Option<Revocation>,
+}
+
+impl Closing<'_> {
+    fn is_not_needed(mut self) {
+        self.revocation = None;
+    }
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        if let Some(revocation) = self.revocation.take() {
+            self.shared.replica.revoke(revocation);
+        }
     }
 }
 

@@ -113,14 +113,24 @@ impl Shared {
         lock(&self.claimed).clone()
     }
 
-    /// Follows a revocation, and remembers it for a Redis that has lost it.
+    /// Follows a revocation, and remembers it.
     pub(super) fn revoke(&self, json: &str) {
+        if let Some(revocation) = self.remember(json) {
+            self.replica.revoke(revocation);
+        }
+    }
+
+    /// Remembers a revocation for a Redis that has lost it.
+    pub(super) fn remember(&self, json: &str) -> Option<Revocation> {
         match serde_json::from_str::<Revocation>(json) {
             Ok(revocation) => {
                 lock(&self.revoked).insert(json.to_owned(), revocation.until_ms);
-                self.replica.revoke(revocation);
+                Some(revocation)
             }
-            Err(error) => warn!(%error, "a revocation in Redis cannot be read"),
+            Err(error) => {
+                warn!(%error, "a revocation in Redis cannot be read");
+                None
+            }
         }
     }
 

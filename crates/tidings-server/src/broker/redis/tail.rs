@@ -148,9 +148,14 @@ fn take_in(shared: &Shared, epoch: Epoch, entries: Vec<Entry>, audience: Audienc
                 }
             },
             Content::Revocation(json) => {
-                // What came before it is heard before it.
+                // What came before it is heard before it. Where it was said, it is followed already, and
+                // the streams it closes are counted there.
                 flush(&mut arrivals);
-                shared.revoke(&json);
+                if mark.received_ns(&shared.node).is_none() {
+                    shared.revoke(&json);
+                } else {
+                    shared.remember(&json);
+                }
             }
             Content::Other => {}
         }
