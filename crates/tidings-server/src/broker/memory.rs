@@ -84,6 +84,7 @@ impl Memory {
         // While nobody can read it yet.
         let stored_ns = self.clock.uptime_ns();
         self.metrics.flights.depart(event.position(), publication.received_ns, stored_ns);
+        publication.passage.departs(event.position(), stored_ns);
         drop(hub);
         let cursor = event.cursor();
         stored.push(event);

@@ -9,6 +9,8 @@ mod memory;
 
 use tidings_hub::{Cursor, Event, EventType, Payload, Topic};
 
+use crate::traces::Passage;
+
 pub(crate) use idempotency::{Fingerprint, IdempotencyBounds, IdempotencyKey};
 pub(crate) use memory::Memory;
 
@@ -26,6 +28,8 @@ pub(crate) struct Publication {
     pub(crate) key: Option<IdempotencyKey>,
     /// When its request had been read, in nanoseconds of uptime.
     pub(crate) received_ns: u64,
+    /// What is told of its trace, if it has one.
+    pub(crate) passage: Passage,
 }
 
 /// What became of a publication.
