@@ -39,8 +39,10 @@ fn sampled(request: RequestBuilder) -> RequestBuilder {
     request.header("traceparent", format!("00-{TRACE}-{PARENT}-01"))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// An id as it stands in a span.
+fn bytes(hex: &str) -> Vec<u8> {
+    let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    (0..hex.len()).step_by(2).map(byte).collect()
 }
 
 fn kind(span: &Span) -> SpanKind {
@@ -97,7 +99,7 @@ async fn an_event_is_followed_from_its_publisher_to_its_last_listener(#[case] ow
 
     let [publish, append, deliver] =
         ["publish", "append", "deliver"].map(|name| named(&spans, name));
-    assert_eq!(hex(&publish.parent_span_id), PARENT);
+    assert_eq!(publish.parent_span_id, bytes(PARENT));
     assert_eq!(kind(publish), SpanKind::Server);
     assert_eq!(publish.trace_state, "a=b");
     for child in [append, deliver] {
@@ -105,7 +107,7 @@ async fn an_event_is_followed_from_its_publisher_to_its_last_listener(#[case] ow
         assert_eq!(kind(child), SpanKind::Internal, "{}", child.name);
     }
     for span in &spans {
-        assert_eq!(hex(&span.trace_id), TRACE, "{}", span.name);
+        assert_eq!(span.trace_id, bytes(TRACE), "{}", span.name);
     }
 
     let times = [
@@ -124,8 +126,8 @@ async fn an_event_is_followed_from_its_publisher_to_its_last_listener(#[case] ow
     for (name, expected) in [("events", 1), ("refused", 0), ("types", 1), ("topics", 2)] {
         assert_eq!(number(publish, &format!("tidings.{name}")), expected, "{name}");
     }
-    let bytes = i64::try_from("\"canary data\"".len()).unwrap();
-    assert_eq!(number(publish, "tidings.bytes"), bytes);
+    let length = i64::try_from("\"canary data\"".len()).unwrap();
+    assert_eq!(number(publish, "tidings.bytes"), length);
     assert_eq!(number(deliver, "tidings.listeners"), 3);
     let position = i64::try_from(position(&id)).unwrap();
     for span in [append, deliver] {
@@ -177,7 +179,7 @@ async fn the_parent_decides_first_and_the_ratio_otherwise(
         .filter(|span| !span.parent_span_id.is_empty() && span.name == "publish")
         .collect();
     assert_eq!(with_parent.len(), 1, "{with_parent:#?}");
-    assert_eq!(hex(&with_parent[0].trace_id), "1".repeat(32));
+    assert_eq!(with_parent[0].trace_id, bytes(&"1".repeat(32)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -260,7 +262,7 @@ async fn the_standards_variables_are_enough() {
     assert_eq!(values(&named(&export.spans(), "deliver").attributes).len(), 3);
     let spans = [export.spans(), collector.rest()].concat();
     assert_eq!(spans.len(), 3, "{spans:#?}");
-    assert!(spans.iter().all(|span| hex(&span.trace_id) == TRACE), "{spans:#?}");
+    assert!(spans.iter().all(|span| span.trace_id == bytes(TRACE)), "{spans:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

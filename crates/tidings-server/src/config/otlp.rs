@@ -39,7 +39,7 @@ pub(super) fn unmet(
     let paths = ["otlp.endpoint", "otlp.ratio", "otlp.service_name"];
     for path in paths.into_iter().filter(|path| said.was_given(path)) {
         let what = "cannot be used: this binary was built without traces".to_owned();
-        let line = "nothing, or build one with: cargo build --release --features jemalloc,otlp";
+        let line = "take it out, or build one with: cargo build --release --features jemalloc,otlp";
         complain(path, what, Some(line.to_owned()));
     }
 }

@@ -225,12 +225,12 @@ fn shape_problem(setting: &Setting, value: &Value) -> Option<String> {
             _ => Some(format!("must be a whole number from {least} to {most}, not {number}")),
         },
         (Kind::Number, _) => Some(format!("must be a whole number from {least} to {most}")),
-        (Kind::Fraction, value) => match value.as_f64() {
-            // Both ends are small enough to be the same in any kind of number.
+        (Kind::Fraction, Value::Number(number)) => match number.as_f64() {
             #[expect(clippy::cast_precision_loss, reason = "bounds of fractions are small")]
-            Some(number) if (least as f64..=most as f64).contains(&number) => None,
-            _ => Some(format!("must be a number from {least} to {most}, not {value}")),
+            Some(value) if (least as f64..=most as f64).contains(&value) => None,
+            _ => Some(format!("must be a number from {least} to {most}, not {number}")),
         },
+        (Kind::Fraction, _) => Some(format!("must be a number from {least} to {most}")),
         (Kind::List | Kind::Secrets | Kind::Tables, Value::Array(items))
             if outside(items.len() as u64) =>
         {
