@@ -13,7 +13,7 @@ use crate::config::Otlp;
 const _: () = assert!(size_of::<(Traces, Request, Passage)>() == 0);
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Traces;
+pub(crate) struct Traces(());
 
 impl Traces {
     /// That `[otlp]` is not set was seen to by the configuration.
@@ -22,11 +22,11 @@ impl Traces {
         if let Some(name) = ENDPOINT_VARIABLES.iter().find(|name| variable(name).is_some()) {
             warn!("{name} is set, but this binary was built without traces (the feature `otlp`)");
         }
-        Ok(Self)
+        Ok(Self(()))
     }
 
     pub(crate) fn request(&self) -> Request {
-        Request
+        Request(())
     }
 
     pub(crate) const fn are_under_way(&self) -> bool {
@@ -44,13 +44,13 @@ impl Traces {
 }
 
 #[derive(Debug)]
-pub(crate) struct Request;
+pub(crate) struct Request(());
 
 impl Request {
     pub(crate) fn is_let_in(&mut self, _: &HeaderMap) {}
 
     pub(crate) fn publication(&self, _: &Event) -> Passage {
-        Passage
+        Passage(())
     }
 
     pub(crate) fn refuses_one(&self) {}
@@ -63,7 +63,7 @@ impl Request {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Passage;
+pub(crate) struct Passage(());
 
 impl Passage {
     pub(crate) fn departs(&self, _: Position, _: u64) {}
