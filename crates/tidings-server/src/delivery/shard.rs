@@ -264,7 +264,7 @@ impl Shard {
         let are_traced = self.metrics.flights.are_traced();
         for event in &tail.events {
             if are_traced {
-                self.metrics.flights.heard(event.position(), self.groups.wanting(event));
+                self.metrics.flights.heard(event.position(), || self.groups.wanting(event));
             }
             let is_wanted = self.groups.gather(event);
             self.read.push((event.position(), is_wanted));

@@ -56,9 +56,9 @@ impl Flights {
         self.traces.are_under_way()
     }
 
-    /// So many listeners are about to be written an event: told of those that are traced, before one
-    /// of them says that it has arrived.
-    pub(crate) fn heard(&self, position: Position, listeners: usize) {
+    /// So many listeners are about to be written an event: counted for those that are traced, before
+    /// one of them says that it has arrived.
+    pub(crate) fn heard(&self, position: Position, listeners: impl FnOnce() -> usize) {
         self.traces.heard(position, listeners);
     }
 

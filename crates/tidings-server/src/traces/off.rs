@@ -33,7 +33,7 @@ impl Traces {
         false
     }
 
-    pub(crate) fn heard(&self, _: Position, _: usize) {}
+    pub(crate) fn heard(&self, _: Position, _: impl FnOnce() -> usize) {}
 
     pub(crate) fn landed(&self, _: Position, _: u64) {}
 

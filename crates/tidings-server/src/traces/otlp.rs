@@ -89,8 +89,9 @@ impl Traces {
         self.0.as_ref().is_some_and(|tracing| tracing.under_way.is_any())
     }
 
-    /// So many listeners are about to be written an event. To be said before it has landed.
-    pub(crate) fn heard(&self, position: Position, listeners: usize) {
+    /// So many listeners are about to be written an event: counted if it is traced. To be said before
+    /// it has landed.
+    pub(crate) fn heard(&self, position: Position, listeners: impl FnOnce() -> usize) {
         if let Some(tracing) = &self.0 {
             tracing.under_way.heard(position, listeners);
         }

@@ -49,13 +49,13 @@ impl UnderWay {
         }
     }
 
-    pub(super) fn heard(&self, position: Position, listeners: usize) {
+    pub(super) fn heard(&self, position: Position, listeners: impl FnOnce() -> usize) {
         if !self.is_any() {
             return;
         }
         let trace = self.followed().get(&position).map(|followed| Arc::clone(&followed.trace));
         if let Some(trace) = trace {
-            trace.is_heard_by(listeners);
+            trace.is_heard_by(listeners());
         }
     }
 
