@@ -1,5 +1,9 @@
 //! What `cargo xtask test` does, as one table in the order it is done: cheap checks first, so that
 //! a slip shows in seconds. Knows what to run, not how; `test` runs it.
+//!
+//! Tests turn on features of a few dependencies (tokio, libc), and what is built without these shares
+//! next to nothing with what is built with them, the C of the cryptography included. Cargo turns them on
+//! for examples too, so every step that builds asks for `--examples`, though there are none.
 
 use crate::count::Runner;
 use crate::needs::Need;
@@ -125,7 +129,17 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "rustdoc",
         groups: &[Group::Lint],
-        arguments: &["doc", "--workspace", "--no-deps", "--locked"],
+        // The libraries and the programs of another name than theirs, as without a choice.
+        arguments: &[
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--locked",
+            "--lib",
+            "--bin=tidings",
+            "--bin=xtask",
+            "--examples",
+        ],
         environment: &[("RUSTDOCFLAGS", "-Dwarnings")],
         ..BLANK
     },
@@ -141,7 +155,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "build",
         groups: &[Group::Rust, Group::Web],
-        arguments: &["build", "--workspace", "--locked"],
+        arguments: &["build", "--workspace", "--locked", "--lib", "--bins", "--examples"],
         ..BLANK
     },
     Step {
@@ -153,29 +167,25 @@ pub(crate) const STEPS: &[Step] = &[
         ..BLANK
     },
     Step {
-        // What a user can notice is the same when the HTTP library has the streams' sockets.
+        // What a user can notice is the same when the HTTP library has the streams' sockets. Asked of
+        // the workspace, as above: one package alone could come to have other features.
         name: "on hyper",
         groups: &[Group::Rust],
         arguments: &[
             "test",
-            "-p",
-            "tidings-server",
+            "--workspace",
             "--locked",
             "--no-fail-fast",
             "--test",
-            "race",
-            "--test",
-            "streaming",
-            "--test",
-            "polling",
-            "--test",
-            "lifecycle",
-            "--test",
-            "protocols",
-            "--test",
-            "revocations",
-            "--test",
-            "rates",
+            "server",
+            "--",
+            "race::",
+            "streaming::",
+            "polling::",
+            "lifecycle::",
+            "protocols::",
+            "revocations::",
+            "rates::",
         ],
         environment: &[("TEST_OWN_SOCKETS", "false")],
         counts: Some(Runner::Cargo),
@@ -239,6 +249,8 @@ pub(crate) const STEPS: &[Step] = &[
             "--no-fail-fast",
             "--lib",
             "--test",
+            "server",
+            "--",
             "traces",
         ],
         counts: Some(Runner::Cargo),

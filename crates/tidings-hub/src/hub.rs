@@ -82,6 +82,8 @@ pub struct Gap {
 /// A reader's place, and what it has been told is missing.
 #[derive(Clone, Debug)]
 pub struct Reader {
+    /// The lifetime of the log that the position belongs to.
+    epoch: Epoch,
     position: Position,
     /// Patterns, by index, that a gap was told for, and how far the log reached then: the state
     /// refetched since covers everything up to there.
@@ -91,13 +93,19 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader that has missed nothing up to a position.
-    pub fn at(position: Position) -> Self {
-        Self::new(position, 0)
+    /// A reader that has missed nothing up to a cursor.
+    pub fn at(cursor: Cursor) -> Self {
+        Self::new(cursor, 0)
     }
 
-    fn new(position: Position, releases: u64) -> Self {
-        Self { position, told: Vec::new(), releases }
+    fn new(cursor: Cursor, releases: u64) -> Self {
+        let Cursor { epoch, position } = cursor;
+        Self { epoch, position, told: Vec::new(), releases }
+    }
+
+    /// Everything up to here is behind this reader.
+    pub fn cursor(&self) -> Cursor {
+        Cursor { epoch: self.epoch, position: self.position }
     }
 
     /// The last position behind this reader.
@@ -169,6 +177,14 @@ impl Hub {
         Self { epoch, log: Log::new(bounds) }
     }
 
+    /// Goes on from a cursor with nothing of what came before it: in the same epoch, because that is
+    /// lost to this hub; in another, because the log is another. Whoever reads is told. Returns what
+    /// the hub was until then, to be dropped where that holds nobody up.
+    pub fn begin_again(&mut self, cursor: Cursor) -> Self {
+        let log = self.log.begin_again(cursor.position);
+        std::mem::replace(self, Self { epoch: cursor.epoch, log })
+    }
+
     /// The lifetime of this log.
     pub fn epoch(&self) -> Epoch {
         self.epoch
@@ -221,11 +237,26 @@ impl Hub {
     /// Appends an event: gives it the next position and the time, encodes its frame, and drops
     /// what is out of bounds.
     pub fn append(&mut self, event: Event, now: Moment) -> Appended {
+        self.append_at(self.log.newest().next(), event, now)
+    }
+
+    /// Appends an event that was given its position elsewhere, after that of every event so far. Its
+    /// moment must not be before theirs in uptime.
+    pub fn append_at(&mut self, position: Position, event: Event, now: Moment) -> Appended {
         let ttl_secs = event.ttl_secs();
-        let position = self.log.newest().next();
         let event = Arc::new(StoredEvent::new(event, self.epoch, position, now.unix_ms));
         let dropped = self.log.append(&event, ttl_secs, now.uptime_ms);
         Appended { event, dropped }
+    }
+
+    /// Positions up to this are taken, by events that are not kept and that nobody misses.
+    pub fn skip_to(&mut self, position: Position) {
+        self.log.skip_to(position);
+    }
+
+    /// The position before the oldest event that is held, or the newest position when none is.
+    pub fn kept_after(&self) -> Position {
+        self.log.kept_after()
     }
 
     /// Drops events whose time is over; returns how many.
@@ -255,24 +286,35 @@ impl Hub {
         selection: &Selection,
         bounds: PageBounds,
     ) -> Advance {
-        let (gap, steps) = self.find_gap(reader, selection, GapReason::Slow);
+        let (gap, steps) = if reader.epoch == self.epoch {
+            self.find_gap(reader, selection, GapReason::Slow)
+        } else {
+            // It began in a log that is no more: as if it came back now.
+            let opening = self.resume(reader.cursor(), selection);
+            *reader = opening.reader;
+            (opening.gap, 0)
+        };
         let mut page = self.log.read(reader.position, selection, bounds);
         page.examined += steps;
         reader.move_to(page.position);
         Advance { gap, page }
     }
 
-    /// Reads every event after a position, for whoever hands them all on: at the cost of what it
-    /// returns, with no index in between.
-    pub fn tail(&self, after: Position, bounds: PageBounds) -> Tail {
-        self.log.tail(after, bounds)
+    /// Reads every event after a cursor, for whoever hands them all on: at the cost of what it
+    /// returns, with no index in between. After one of another epoch there is nothing to hand on.
+    pub fn tail(&self, after: Cursor, bounds: PageBounds) -> Tail {
+        if after.epoch == self.epoch {
+            return self.log.tail(after, bounds);
+        }
+        Tail { events: Vec::new(), cursor: self.cursor(), more: false, complete: false }
     }
 
     /// A subscriber that offered no cursor: it has not missed anything yet, but from now on it
     /// may, if it reads more slowly than the log drops.
     fn begin(&self, position: Position) -> Opening {
-        let reader = Reader::new(position, self.log.releases());
-        Opening { reader, cursor: self.cursor_at(position), resumed: false, gap: None }
+        let cursor = self.cursor_at(position);
+        let reader = Reader::new(cursor, self.log.releases());
+        Opening { reader, cursor, resumed: false, gap: None }
     }
 
     fn resume(&self, offered: Cursor, selection: &Selection) -> Opening {
@@ -284,13 +326,13 @@ impl Hub {
         if offered.position > newest {
             return self.restart(GapReason::Unknown, newest, selection);
         }
-        let mut reader = Reader::new(offered.position, 0);
+        let mut reader = Reader::at(offered);
         let (gap, _) = self.find_gap(&mut reader, selection, GapReason::Expired);
         self.skip_nothing(reader, gap, selection)
     }
 
     fn restart(&self, reason: GapReason, position: Position, selection: &Selection) -> Opening {
-        let mut reader = Reader::new(position, 0);
+        let mut reader = Reader::at(self.cursor_at(position));
         for index in 0..selection.patterns().len() {
             reader.tell(index, self.log.newest());
         }
@@ -312,7 +354,7 @@ impl Hub {
         if page.events.is_empty() {
             reader.move_to(page.position);
         }
-        let cursor = self.cursor_at(reader.position);
+        let cursor = reader.cursor();
         if let Some(gap) = &mut gap {
             gap.cursor = cursor;
         }
@@ -334,7 +376,7 @@ impl Hub {
                 reader.tell(index, self.log.newest());
             }
         }
-        let cursor = self.cursor_at(reader.position);
+        let cursor = reader.cursor();
         let gap = (!patterns.is_empty()).then_some(Gap { reason, patterns, cursor });
         (gap, GAP_STEPS_MAX - steps_left)
     }

@@ -14,7 +14,7 @@ use slab::Slab;
 
 use crate::event::StoredEvent;
 use crate::places::{Place, Places};
-use crate::position::Position;
+use crate::position::{Cursor, Position};
 use crate::selection::Selection;
 use crate::topic::{Pattern, SEGMENTS_MAX, Topic};
 use crate::tree::{Complete, NodeKey, TopicTree, Walk};
@@ -65,7 +65,7 @@ pub struct Tail {
     /// All events, oldest first.
     pub events: Vec<Arc<StoredEvent>>,
     /// Where the next read goes on.
-    pub position: Position,
+    pub cursor: Cursor,
     /// Whether there is more to read already.
     pub more: bool,
     /// Whether nothing after the position was dropped before it was read.
@@ -137,6 +137,23 @@ impl Log {
             newest: Position::START,
             newest_dropped: Position::START,
         }
+    }
+
+    /// A log that goes on after a position with nothing of what came before it.
+    pub(crate) fn begin_again(&self, position: Position) -> Self {
+        let mut log = Self::new(self.bounds);
+        log.tree.have_dropped_up_to(position, self.releases());
+        (log.newest, log.newest_dropped) = (position, position);
+        log
+    }
+
+    /// Leaves positions out.
+    pub(crate) fn skip_to(&mut self, position: Position) {
+        self.newest = self.newest.max(position);
+    }
+
+    pub(crate) fn kept_after(&self) -> Position {
+        self.order.oldest().map_or(self.newest, |oldest| oldest.position.previous())
     }
 
     /// The newest position ever appended.
@@ -275,11 +292,12 @@ impl Log {
         page.complete(self.newest)
     }
 
-    /// All events after a position, whatever their topics.
-    pub(crate) fn tail(&self, after: Position, bounds: PageBounds) -> Tail {
+    /// All events after a cursor of this log, whatever their topics.
+    pub(crate) fn tail(&self, after: Cursor, bounds: PageBounds) -> Tail {
+        let Cursor { epoch, position: after } = after;
         let mut tail = Tail {
             events: Vec::new(),
-            position: self.newest.max(after),
+            cursor: Cursor { epoch, position: self.newest.max(after) },
             more: false,
             complete: self.newest_dropped <= after,
         };
@@ -289,7 +307,7 @@ impl Log {
             bytes += event.frame().len();
             let full = tail.events.len() == bounds.events_max || bytes > bounds.bytes_max;
             if full && let Some(last) = tail.events.last() {
-                tail.position = last.position();
+                tail.cursor = last.cursor();
                 tail.more = true;
                 break;
             }

@@ -117,6 +117,13 @@ impl TopicTree {
         }
     }
 
+    /// Says of a new tree that every topic has dropped whatever there was up to a position, after so
+    /// many releases.
+    pub(crate) fn have_dropped_up_to(&mut self, position: Position, releases: u64) {
+        self.releases = releases + 1;
+        self.forgotten = Dropped { newest: position, release: self.releases };
+    }
+
     /// Topics that hold an event, without the hub's own.
     pub(crate) fn live_topics(&self) -> usize {
         self.node(self.root).topics as usize

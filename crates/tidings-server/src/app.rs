@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use hyper_util::server::graceful::GracefulShutdown;
 use tidings_hub::{Epoch, LogBounds};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -19,9 +20,9 @@ use tracing::{error, info, warn};
 
 use crate::accept::{self, Acceptor, Timeouts};
 use crate::alerts::Alerts;
-use crate::broker::{Broker, IdempotencyBounds, Memory};
+use crate::broker::{Broker, Disk, Memory, Nats, OnRevoked, OnStored, Redis, Replica};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigSource, LegacyUserId};
+use crate::config::{self, Config, ConfigSource, LegacyUserId};
 use crate::delivery::{ConnectionId, Delivery, SharedLog, Target};
 use crate::http::{Hub, Problem, Settings, Surface, router};
 use crate::identity::{Authenticator, KEY_SET_REFRESH_SECS, LiveSessions, LoadError};
@@ -51,7 +52,7 @@ pub(crate) async fn serve(config: Config, source: ConfigSource) -> anyhow::Resul
     let tls = Tls::load(&config.tls)?.map(Arc::new);
     let listeners = bind(&config.listen, timeouts(&config))?;
     let admin_listeners = bind(&config.admin_listen, timeouts(&config))?;
-    let hub = build(config)?;
+    let hub = build(config).await?;
     let settings = hub.settings.load_full();
     let config = &settings.config;
 
@@ -128,6 +129,7 @@ async fn stop(
     let drain = Duration::from_secs(streams.drain_secs);
     let ended = async { tokio::join!(connections.shutdown(), shards) };
     let (ended, ()) = tokio::join!(timeout(drain, ended), alerts.finish(drain));
+    hub.broker.stop().await;
     if ended.is_err() {
         warn!(streams = hub.delivery.streams(), "some connections did not end in drain_secs");
     }
@@ -135,8 +137,9 @@ async fn stop(
     info!("stopped");
 }
 
-fn build(config: Config) -> anyhow::Result<Arc<Hub>> {
+async fn build(config: Config) -> anyhow::Result<Arc<Hub>> {
     let clock = Clock::start();
+    let runtime = Handle::current();
     let bounds = LogBounds {
         events_per_topic_max: config.log.events_per_topic_max,
         bytes_max: config.log.bytes_max,
@@ -154,18 +157,26 @@ fn build(config: Config) -> anyhow::Result<Arc<Hub>> {
         Delivery::start(shared_log, shards, Arc::clone(&revocations), Arc::clone(&metrics))
             .context("cannot start delivery threads")?;
     let delivery = Arc::new(delivery);
-    let idempotency = IdempotencyBounds {
-        window_secs: config.idempotency.window_secs,
-        keys_max: config.idempotency.keys_max,
+    let replica = {
+        let on_stored: OnStored = Box::new({
+            let delivery = Arc::clone(&delivery);
+            move |events| delivery.announce(events)
+        });
+        let on_revoked: OnRevoked = Box::new({
+            let (delivery, revocations) = (Arc::clone(&delivery), Arc::clone(&revocations));
+            move |revocation| {
+                revocations.adopt(revocation);
+                let delivery = Arc::clone(&delivery);
+                runtime.spawn(async move { delivery.close(Target::Revoked(revocation)).await });
+            }
+        });
+        Replica::new(log, clock, Arc::clone(&metrics), on_stored, on_revoked)
     };
-    let announce = {
-        let delivery = Arc::clone(&delivery);
-        move |events: &[Arc<tidings_hub::StoredEvent>]| delivery.announce(events)
-    };
-    let broker = match config.broker {
-        crate::config::Broker::Memory => {
-            Broker::Memory(Memory::new(log, idempotency, clock, Arc::clone(&metrics), announce))
-        }
+    let broker = match &config.broker {
+        config::Broker::Memory => Broker::Memory(Memory::new(replica, config.idempotency.into())),
+        config::Broker::Disk(folder) => Broker::Disk(Disk::open(folder, &config, replica)?),
+        config::Broker::Redis(url) => Broker::Redis(Redis::connect(url, &config, replica).await?),
+        config::Broker::Nats(url) => Broker::Nats(Nats::connect(url, &config, replica).await?),
     };
     let settings = ArcSwap::from_pointee(settings(config, None)?);
     let (limits, live_sessions) = (Limits::default(), LiveSessions::default());

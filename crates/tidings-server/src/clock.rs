@@ -1,11 +1,15 @@
 //! The one place that reads the clocks, so that everything else can be told the time.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tidings_hub::Moment;
 use time::OffsetDateTime;
 use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
+
+/// Uptime at the start. What was published before this process began is older than it, and none is
+/// kept for longer than this.
+const AT_START: Duration = Duration::from_hours(31 * 24);
 
 /// Wall time and uptime, read together.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +23,7 @@ impl Clock {
     }
 
     pub(crate) fn now(self) -> Moment {
-        let uptime_ms = self.started.elapsed().as_millis();
+        let uptime_ms = self.uptime().as_millis();
         Moment {
             unix_ms: unix_ms(),
             uptime_ms: u64::try_from(uptime_ms).expect("an uptime below 500 million years"),
@@ -28,7 +32,16 @@ impl Clock {
 
     /// Nanoseconds since the start, for what must not be rounded.
     pub(crate) fn uptime_ns(self) -> u64 {
-        u64::try_from(self.started.elapsed().as_nanos()).expect("an uptime below 500 years")
+        u64::try_from(self.uptime().as_nanos()).expect("an uptime below 500 years")
+    }
+
+    /// How long this process runs.
+    pub(crate) fn runs_for(self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn uptime(self) -> Duration {
+        AT_START + self.started.elapsed()
     }
 }
 

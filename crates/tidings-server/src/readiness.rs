@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tidings_hub::{Selection, Topic};
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Probed};
 use crate::delivery::{Delivery, Waiter};
 
 /// The topic of the events that are waited for.
@@ -116,18 +117,27 @@ impl Readiness {
         let selection = Selection::new([own_topic().into()]);
         let (broker, delivery) = (Arc::clone(&self.broker), Arc::clone(&self.delivery));
         let selected = selection.clone();
+        let runtime = Handle::current();
         let published = self.in_time(deadline, move || {
             let waiter = delivery.own_waits_for(&selected);
-            broker.probe(own_topic()).map(|cursor| (waiter, cursor))
+            runtime.block_on(broker.probe(own_topic())).map(|probed| (waiter, probed))
         });
-        let (waiter, cursor) = match published.await.and_then(|published| published) {
+        let (waiter, probed) = match published.await.and_then(|published| published) {
             Ok(published) => published,
             Err(reason) => return Report::without_broker(reason),
         };
-        let reached = self.delivery.shards().reach(cursor.position);
+        let (cursor, waiter) = match probed {
+            Probed::Event(cursor) => (cursor, Some(waiter)),
+            Probed::Answer(cursor) => (cursor, None),
+        };
+        let reached = self.delivery.shards().reach(cursor);
         let log = self.delivery.log().clone();
-        let read = self.in_time(deadline, move || log.has(cursor, &selection));
-        let read = read.await.and_then(|found| if found { Ok(()) } else { Err("it is not there") });
+        let is_event = waiter.is_some();
+        let read = self.in_time(deadline, move || {
+            if is_event { log.has(cursor, &selection) } else { log.has_come_to(cursor) }
+        });
+        let missing = if is_event { "it is not there" } else { "it is behind the broker" };
+        let read = read.await.and_then(|found| if found { Ok(()) } else { Err(missing) });
         Report {
             broker: Check::new(self.broker.kind(), Ok(())),
             log: Check::new("log", read),
@@ -157,13 +167,17 @@ impl Readiness {
     }
 }
 
+/// `waiter` waits for an event of the node's own, where there is one.
 async fn delivered(
     deadline: Instant,
-    waiter: Waiter,
+    waiter: Option<Waiter>,
     reached: Vec<oneshot::Receiver<()>>,
 ) -> Vec<Check> {
-    let woken = timeout_at(deadline, waiter.woken()).await.map_err(|_| NO_ANSWER);
-    let mut checks = vec![Check::new("waiters", woken)];
+    let mut checks = Vec::new();
+    if let Some(waiter) = waiter {
+        let woken = timeout_at(deadline, waiter.woken()).await.map_err(|_| NO_ANSWER);
+        checks.push(Check::new("waiters", woken));
+    }
     for (number, reached) in reached.into_iter().enumerate() {
         let outcome = match timeout_at(deadline, reached).await {
             Ok(Ok(())) => Ok(()),

@@ -4,13 +4,14 @@
 //! Pure over the time it is told. Knows neither requests nor streams: whoever lets somebody in, or
 //! has somebody connected, asks here with the marks of their credential.
 
-use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
 
 /// What a revocation names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,10 +24,29 @@ pub(crate) enum Subject<'a> {
     Token(&'a str),
 }
 
-/// A subject in eight bytes: a keyed hash. Each stream keeps three, so their texts would be most of
-/// what it takes; that two of them are alike happens once in 2^64.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A subject in eight bytes of its SHA-256, the same on every node. Each stream keeps three, so their
+/// texts would be most of what it takes; that two of them are alike happens once in 2^64, and whoever
+/// would share somebody's mark on purpose has as many to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 struct Mark(NonZeroU64);
+
+impl Mark {
+    /// The kind is part of it: a user and a session of the same name are two.
+    fn of(subject: Subject<'_>) -> Self {
+        let (kind, name) = match subject {
+            Subject::User(user) => (b"user:", user),
+            Subject::Session(session) => (b"sess:", session),
+            Subject::Token(token) => (b"tokn:", token),
+        };
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(kind);
+        context.update(name.as_bytes());
+        let digest = context.finish();
+        let bytes = digest.as_ref()[..8].try_into().expect("SHA-256 has 32 bytes");
+        // Not zero, so that one that is not there takes no more room.
+        Self(NonZeroU64::new(u64::from_be_bytes(bytes)).unwrap_or(NonZeroU64::MIN))
+    }
+}
 
 /// What a revocation may find somebody by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,7 +59,7 @@ pub(crate) struct Holder {
 }
 
 /// A revocation that is in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Revocation {
     mark: Mark,
     /// When it was said.
@@ -66,7 +86,6 @@ pub(crate) struct Full;
 /// Everyone who is revoked.
 #[derive(Debug, Default)]
 pub(crate) struct Revocations {
-    hasher: RandomState,
     list: Mutex<List>,
     /// Entries of the list, to be seen without its lock.
     count: AtomicUsize,
@@ -89,9 +108,9 @@ impl Revocations {
         issued_at_ms: Option<u64>,
     ) -> Holder {
         Holder {
-            user: user.map(|user| self.mark(Subject::User(user))),
-            session: session.map(|session| self.mark(Subject::Session(session))),
-            token: token.map(|token| self.mark(Subject::Token(token))),
+            user: user.map(|user| Mark::of(Subject::User(user))),
+            session: session.map(|session| Mark::of(Subject::Session(session))),
+            token: token.map(|token| Mark::of(Subject::Token(token))),
             issued_secs: issued_at_ms.unwrap_or_default() / 1000,
         }
     }
@@ -104,7 +123,7 @@ impl Revocations {
         keep: Duration,
         revocations_max: usize,
     ) -> Result<Revocation, Full> {
-        let mark = self.mark(subject);
+        let mark = Mark::of(subject);
         let keep_ms = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
         let until_ms = now_ms.saturating_add(keep_ms);
         let revocation = Revocation { mark, at_secs: now_ms / 1000, until_ms };
@@ -114,12 +133,17 @@ impl Revocations {
             self.count.store(list.by_mark.len(), Ordering::Release);
             return Err(Full);
         }
-        if let Some(earlier) = list.by_mark.insert(mark, revocation) {
-            list.ends.remove(&(earlier.until_ms, mark));
-        }
-        list.ends.insert((until_ms, mark));
+        list.keep(revocation);
         self.count.store(list.by_mark.len(), Ordering::Release);
         Ok(revocation)
+    }
+
+    /// Follows a revocation that was said elsewhere, or before this process began. One more than may be
+    /// remembered makes no difference here: it was taken there.
+    pub(crate) fn adopt(&self, revocation: Revocation) {
+        let mut list = self.list();
+        list.keep(revocation);
+        self.count.store(list.by_mark.len(), Ordering::Release);
     }
 
     /// Whether this is somebody who was revoked.
@@ -141,18 +165,25 @@ impl Revocations {
         self.count.store(list.by_mark.len(), Ordering::Release);
     }
 
-    /// The kind is part of it: a user and a session of the same name are two.
-    fn mark(&self, subject: Subject<'_>) -> Mark {
-        // Not zero, so that one that is not there takes no more room.
-        Mark(NonZeroU64::new(self.hasher.hash_one(subject)).unwrap_or(NonZeroU64::MIN))
-    }
-
     fn list(&self) -> MutexGuard<'_, List> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl List {
+    /// Of two of the same subject, the later counts.
+    fn keep(&mut self, revocation: Revocation) {
+        let Revocation { mark, at_secs, until_ms } = revocation;
+        if let Some(earlier) = self.by_mark.get(&mark) {
+            if (earlier.at_secs, earlier.until_ms) >= (at_secs, until_ms) {
+                return;
+            }
+            self.ends.remove(&(earlier.until_ms, mark));
+        }
+        self.by_mark.insert(mark, revocation);
+        self.ends.insert((until_ms, mark));
+    }
+
     fn forget(&mut self, now_ms: u64) {
         while let Some(&(until_ms, mark)) = self.ends.first()
             && until_ms <= now_ms

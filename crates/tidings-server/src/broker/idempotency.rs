@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use tidings_hub::Cursor;
 
+use crate::config;
+
 /// SHA-256 of what was published with a key.
 pub(crate) type Fingerprint = [u8; 32];
 
@@ -27,6 +29,12 @@ pub(crate) struct IdempotencyKey {
 pub(crate) struct IdempotencyBounds {
     pub(crate) window_secs: u64,
     pub(crate) keys_max: usize,
+}
+
+impl From<config::Idempotency> for IdempotencyBounds {
+    fn from(config: config::Idempotency) -> Self {
+        Self { window_secs: config.window_secs, keys_max: config.keys_max }
+    }
 }
 
 /// What is known of a key.

@@ -51,7 +51,7 @@ pub use session::{AuthJs, Introspect, Session, SessionJwt, SessionMethod};
 pub use source::{ConfigSource, DevSecrets, Flags};
 pub use url::HttpUrl;
 pub(crate) use url::is_loopback;
-pub use values::{BasePath, Broker, LegacyUserId, TopicTemplate};
+pub use values::{BasePath, Broker, BrokerUrl, LegacyUserId, TopicTemplate};
 pub use webhook_url::WebhookUrl;
 
 /// Settings of Tidings.
@@ -79,10 +79,14 @@ pub struct Config {
     pub trusted_proxies: Vec<Network>,
     /// What goes before every path, as in `/live`, when a proxy hands on a part of its own site.
     pub base_path: BasePath,
-    /// What orders and keeps the events. This version has `memory`: they live as long as the
-    /// process does.
-    #[schemars(extend("enum" = ["memory"]))]
+    /// What orders and keeps the events: `memory`, as long as the process lives; `disk:FOLDER`, in a
+    /// folder of this machine; `redis://…` or `nats://…`, where several nodes share one log.
+    #[schemars(extend("examples" = ["disk:./data"]))]
     pub broker: Broker,
+    /// Milliseconds a publisher is kept waiting while the broker cannot be reached, before it is told to
+    /// try again.
+    #[schemars(range(max = 30_000))]
+    pub publish_wait_ms: u64,
     /// The API key that has every scope: `tk_` and at least 32 of `A-Z a-z 0-9 _ -`. Better given
     /// as `TIDINGS_API_KEY` than in this file. Make one with: echo "tk_$(openssl rand -hex 32)"
     #[schemars(extend("examples" = ["tk_changeme"]))]
@@ -148,6 +152,7 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             base_path: BasePath::default(),
             broker: Broker::Memory,
+            publish_wait_ms: 0,
             api_key: None,
             event_bytes_max: 65_536,
             request_bytes_max: 8_388_608,
@@ -198,6 +203,7 @@ impl Config {
             trusted_proxies: _,
             base_path,
             broker,
+            publish_wait_ms,
             api_key: _,
             event_bytes_max: _,
             request_bytes_max: _,
@@ -224,6 +230,7 @@ impl Config {
             ("admin_listen", *admin_listen != other.admin_listen),
             ("base_path", *base_path != other.base_path),
             ("broker", *broker != other.broker),
+            ("publish_wait_ms", *publish_wait_ms != other.publish_wait_ms),
             ("tls", tls.cert.is_some() != other.tls.cert.is_some()),
             ("head_bytes_max", *head_bytes_max != other.head_bytes_max),
             ("idle_timeout_secs", *idle_timeout_secs != other.idle_timeout_secs),

@@ -159,7 +159,7 @@ impl Default for Limits {
 }
 
 /// `[idempotency]`: publishing again with the same key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Idempotency {
     /// Seconds during which the same key gets the first answer again.

@@ -1,8 +1,7 @@
 //! Settings that are more than a number or a text: each is checked by being built.
-//!
-//! What a later version supports is named here and refused, so that nobody believes it is on.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -58,26 +57,77 @@ impl fmt::Display for BasePath {
 }
 
 /// What orders and keeps events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", rename_all = "lowercase")]
-#[schemars(inline)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", inline)]
 pub enum Broker {
     /// This process, as long as it lives.
     Memory,
+    /// A folder of this machine.
+    Disk(PathBuf),
+    /// A Redis that several nodes share.
+    Redis(BrokerUrl),
+    /// A NATS with `JetStream` that several nodes share.
+    Nats(BrokerUrl),
 }
 
 impl TryFrom<String> for Broker {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        // Only the part before the first `:` is repeated: what follows may hold a password.
+        // Of what is wrong nothing is repeated: it may hold a password.
         match text.split(':').next().unwrap_or_default() {
             "memory" if text == "memory" => Ok(Self::Memory),
-            known @ ("disk" | "redis" | "rediss" | "nats") => {
-                Err(format!("`{known}:…` is not supported by this version; leave it at \"memory\""))
+            "disk" => match text.strip_prefix("disk:") {
+                Some(folder) if !folder.is_empty() => Ok(Self::Disk(folder.into())),
+                _ => Err("names no folder; write it as in \"disk:./data\"".to_owned()),
+            },
+            "redis" | "rediss" | "redis-sentinel" | "rediss-sentinel" | "redis-cluster"
+            | "rediss-cluster" => Ok(Self::Redis(BrokerUrl(text))),
+            "nats" | "tls" => Ok(Self::Nats(BrokerUrl(text))),
+            _ => {
+                Err("is not \"memory\", \"disk:FOLDER\", \"redis://…\" or \"nats://…\"".to_owned())
             }
-            _ => Err("names no broker this version knows; leave it at \"memory\"".to_owned()),
         }
+    }
+}
+
+impl From<Broker> for String {
+    fn from(broker: Broker) -> Self {
+        match broker {
+            Broker::Memory => "memory".to_owned(),
+            Broker::Disk(folder) => format!("disk:{}", folder.display()),
+            Broker::Redis(url) | Broker::Nats(url) => url.to_string(),
+        }
+    }
+}
+
+/// Where a broker is, and perhaps how to sign in to it: its text shows no password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BrokerUrl(String);
+
+impl BrokerUrl {
+    /// All of it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BrokerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
+        // Of several places each may have its own.
+        let places = rest.split(',').map(|place| match place.rsplit_once('@') {
+            Some((_, place)) => format!("…@{place}"),
+            None => place.to_owned(),
+        });
+        write!(f, "{scheme}://{}", places.collect::<Vec<_>>().join(","))
+    }
+}
+
+impl fmt::Debug for BrokerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use mio::event::Source as _;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use tidings_hub::{PageBounds, Position, Reader, Selection};
+use tidings_hub::{Cursor, PageBounds, Position, Reader, Selection};
 
 use super::batch::{Batch, Written, write_some};
 use super::census::Arrival;
@@ -197,10 +197,10 @@ impl Connection {
     }
 
     /// Where it is, if everything up to `floor` is known to be behind whoever is live.
-    pub(super) fn position(&self, floor: Position) -> Position {
+    pub(super) fn cursor(&self, floor: Cursor) -> Cursor {
         match &self.behind {
-            None => self.position.max(floor),
-            Some(behind) => behind.position(),
+            None => Cursor { position: self.position.max(floor.position), ..floor },
+            Some(behind) => behind.reader.cursor(),
         }
     }
 
@@ -209,12 +209,12 @@ impl Connection {
     pub(super) fn send(
         &mut self,
         batch: &Batch,
-        floor: Position,
+        floor: Cursor,
         now: Tick,
         work: &mut Work,
     ) -> io::Result<()> {
         let Some(last) = batch.last() else { return Ok(()) };
-        let position = self.position.max(floor);
+        let position = self.position.max(floor.position);
         if position >= last {
             return Ok(());
         }
@@ -226,7 +226,8 @@ impl Connection {
             }
             Written::Blocked { position, rest, delivered, cut, .. } => {
                 self.count(delivered, work);
-                let mut behind = Behind::new(rest, Reader::at(position), false, now);
+                let reader = Reader::at(Cursor { position, ..floor });
+                let mut behind = Behind::new(rest, reader, false, now);
                 behind.cut = cut;
                 behind.is_blocked = true;
                 self.behind = Some(Box::new(behind));
@@ -262,10 +263,10 @@ impl Connection {
     }
 
     /// Writes a few bytes of the hub's own to a live connection.
-    pub(super) fn send_own(&mut self, bytes: &Bytes, floor: Position, now: Tick) -> io::Result<()> {
+    pub(super) fn send_own(&mut self, bytes: &Bytes, floor: Cursor, now: Tick) -> io::Result<()> {
         let written = write_some(&mut self.socket, bytes)?;
         if written < bytes.len() {
-            self.fall_behind(self.position.max(floor), bytes.slice(written..), now);
+            self.fall_behind(floor, bytes.slice(written..), now);
             if let Some(behind) = &mut self.behind {
                 behind.is_blocked = true;
             }
@@ -274,15 +275,17 @@ impl Connection {
         Ok(())
     }
 
-    /// Leaves a live connection to read the log by itself, from `position` on.
-    pub(super) fn fall_behind(&mut self, position: Position, rest: Bytes, now: Tick) {
-        self.behind = Some(Box::new(Behind::new(rest, Reader::at(position), false, now)));
+    /// Leaves a live connection to read the log by itself, if everything up to `floor` is known to be
+    /// behind whoever is live.
+    pub(super) fn fall_behind(&mut self, floor: Cursor, rest: Bytes, now: Tick) {
+        let reader = Reader::at(self.cursor(floor));
+        self.behind = Some(Box::new(Behind::new(rest, reader, false, now)));
     }
 
     /// Makes these bytes the last ones, after those of a frame that was cut.
-    pub(super) fn end_with(&mut self, bytes: &[u8], floor: Position, now: Tick) {
+    pub(super) fn end_with(&mut self, bytes: &[u8], floor: Cursor, now: Tick) {
         if self.behind.is_none() {
-            self.fall_behind(self.position.max(floor), Bytes::new(), now);
+            self.fall_behind(floor, Bytes::new(), now);
         }
         if let Some(behind) = &mut self.behind
             && !behind.is_closing
@@ -433,10 +436,10 @@ impl Behind {
     fn read(&mut self, source: Source<'_>, batch: &mut Batch) -> (bool, u64) {
         let Source { log, selection, page } = source;
         batch.clear();
-        let before = self.reader.position();
         let advance = log.advance(&mut self.reader, selection, page);
         if let Some(gap) = &advance.gap {
-            batch.push(wire::gap(gap), before);
+            // In another epoch the reader is not where it was.
+            batch.push(wire::gap(gap), gap.cursor.position);
             self.is_untold = true;
         }
         for event in &advance.page.events {
@@ -445,7 +448,7 @@ impl Behind {
         let position = self.reader.position();
         if self.is_untold && !advance.page.more && batch.last() != Some(position) {
             // What was missing is behind the reader now: coming back, it is not told again.
-            batch.push(wire::heartbeat(log.cursor_at(position)), position);
+            batch.push(wire::heartbeat(self.reader.cursor()), position);
         }
         (advance.page.more, u64::from(advance.gap.is_some()))
     }

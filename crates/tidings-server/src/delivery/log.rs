@@ -35,10 +35,17 @@ impl SharedLog {
 
     /// Whether a reader of this selection gets the event that is here.
     pub(crate) fn has(&self, cursor: Cursor, selection: &Selection) -> bool {
-        let mut reader = Reader::at(cursor.position.previous());
+        let before = Cursor { position: cursor.position.previous(), ..cursor };
+        let mut reader = Reader::at(before);
         let bounds = PageBounds { events_max: 1, bytes_max: usize::MAX };
         let page = self.advance(&mut reader, selection, bounds).page;
         page.events.first().is_some_and(|event| event.cursor() == cursor)
+    }
+
+    /// Whether this node has everything up to a cursor.
+    pub(crate) fn has_come_to(&self, cursor: Cursor) -> bool {
+        let newest = self.newest();
+        newest.epoch == cursor.epoch && newest.position >= cursor.position
     }
 
     /// Looks at the log as an operator does.
@@ -61,19 +68,14 @@ impl SharedLog {
         self.hub().advance(reader, selection, bounds)
     }
 
-    /// Reads every event after a position.
-    pub(crate) fn tail(&self, after: Position, bounds: PageBounds) -> Tail {
+    /// Reads every event after a cursor.
+    pub(crate) fn tail(&self, after: Cursor, bounds: PageBounds) -> Tail {
         self.hub().tail(after, bounds)
     }
 
-    /// The position of the newest event.
-    pub(crate) fn newest(&self) -> Position {
-        self.hub().cursor().position
-    }
-
-    /// The cursor of a reader at this position.
-    pub(crate) fn cursor_at(&self, position: Position) -> Cursor {
-        Cursor { epoch: self.hub().epoch(), position }
+    /// The cursor of a reader that has seen everything.
+    pub(crate) fn newest(&self) -> Cursor {
+        self.hub().cursor()
     }
 
     pub(crate) fn clock(&self) -> Clock {

@@ -133,7 +133,7 @@ impl Delivery {
     /// The same for a poll, which has no connection to be closed.
     pub(crate) fn poll_waits_for(&self, selection: &Selection, holder: Holder) -> Waiter {
         let owner = Owner { connection: ConnectionId::random(), holder };
-        self.wait_for(selection, owner, self.log.newest(), None)
+        self.wait_for(selection, owner, self.log.newest().position, None)
     }
 
     /// The same for the hub itself.
@@ -155,7 +155,7 @@ impl Delivery {
 
     /// How far the slowest reader that hyper carries is behind, in events of the log.
     pub(crate) fn lag_events(&self) -> u64 {
-        self.waiters.lag_events(self.log.newest())
+        self.waiters.lag_events(self.log.newest().position)
     }
 
     /// Who is connected.

@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use mio::net::TcpStream;
 use mio::{Events, Poll, Token};
 use slab::Slab;
-use tidings_hub::{PageBounds, Position};
+use tidings_hub::{Cursor, PageBounds, Position};
 use tokio::time::Instant;
 use tracing::error;
 
@@ -61,7 +61,7 @@ pub(super) struct Shard {
     connections: Slab<Connection>,
     groups: Groups,
     /// How far the log was read: every live connection has what is before.
-    position: Position,
+    place: Cursor,
     /// Whether the log has more than was read.
     has_more: bool,
     /// Connections to go on with.
@@ -100,7 +100,7 @@ impl Shard {
             number,
             poll,
             mailbox,
-            position: log.newest(),
+            place: log.newest(),
             log,
             metrics: Arc::clone(admission.metrics()),
             admission,
@@ -219,7 +219,7 @@ impl Shard {
         }
         if self.groups.is_empty() {
             // There was nobody to read for.
-            self.position = self.log.newest();
+            self.place = self.log.newest();
         }
         (self.page, self.write_stall) = (stream.bounds.page, stream.bounds.write_stall);
         let heartbeat_secs = stream.bounds.heartbeat.as_secs();
@@ -252,11 +252,11 @@ impl Shard {
         if self.groups.is_empty() {
             return;
         }
-        let floor = self.position;
+        let floor = self.place;
         let tail = self.log.tail(floor, TAIL);
-        self.position = tail.position;
+        self.place = tail.cursor;
         if !tail.complete {
-            // The log moved past this shard. What each of its readers has missed, if anything, is
+            // The log moved past this shard, or is another now. What each of its readers has missed, if anything, is
             // theirs to find out.
             self.leave_all_behind(floor);
             return;
@@ -283,36 +283,37 @@ impl Shard {
             return;
         }
         // With nobody to read for, reading is finding the end.
-        let position = if self.groups.is_empty() { self.log.newest() } else { self.position };
-        for milestone in self.milestones.extract_if(.., |one| one.position <= position) {
+        let place = if self.groups.is_empty() { self.log.newest() } else { self.place };
+        let is_over = |one: &mut Milestone| one.is_reached(place) || one.reached.is_closed();
+        for milestone in self.milestones.extract_if(.., is_over) {
             // Whoever waited may have gone.
             let _ = milestone.reached.send(());
         }
     }
 
     fn answer_survey(&mut self) {
-        let Self { survey, connections, groups, position, now, log, has_more, .. } = self;
+        let Self { survey, connections, groups, place, now, log, has_more, .. } = self;
         let now_ns = log.clock().uptime_ns();
         survey.go_on(connections, groups, |connection| {
             let left = connection.end_at.since(*now);
-            let place = connection.reservation();
+            let reservation = connection.reservation();
             let is_behind = *has_more || !connection.is_live();
             Listed {
                 connection: connection.owner.connection,
-                user: place.user().cloned(),
-                address: place.address(),
+                user: reservation.user().cloned(),
+                address: reservation.address(),
                 arrival: connection.arrival,
                 selection: Arc::clone(groups.selection(connection.group)),
-                opened_ns: place.opened_ns(),
+                opened_ns: reservation.opened_ns(),
                 ends_ns: now_ns.saturating_add(nanos(left)),
-                behind_at: is_behind.then(|| connection.position(*position)),
+                behind_at: is_behind.then(|| connection.cursor(*place).position),
                 sent: connection.sent(),
                 is_blocked: connection.is_blocked(),
             }
         });
     }
 
-    fn flush(&mut self, floor: Position) {
+    fn flush(&mut self, floor: Cursor) {
         while let Some((group, pending)) = self.groups.next_dirty() {
             self.batch.clear();
             for event in &pending {
@@ -333,11 +334,11 @@ impl Shard {
         }
     }
 
-    fn leave_all_behind(&mut self, floor: Position) {
+    fn leave_all_behind(&mut self, floor: Cursor) {
         let Self { connections, queue, now, .. } = self;
         for (index, connection) in connections.iter_mut() {
             if connection.is_live() {
-                connection.fall_behind(connection.position(floor), Bytes::new(), *now);
+                connection.fall_behind(floor, Bytes::new(), *now);
                 if !std::mem::replace(&mut connection.is_queued, true) {
                     queue.push_back(key(index));
                 }
@@ -380,7 +381,7 @@ impl Shard {
         };
         let capacity = self.connections.capacity();
         let to = (from + SWEPT_AT_ONCE).min(capacity);
-        let heartbeat = wire::heartbeat(self.log.cursor_at(self.position));
+        let heartbeat = wire::heartbeat(self.place);
         for index in from..to {
             if self.connections.contains(index) {
                 self.look_at(key(index), &heartbeat);
@@ -393,7 +394,7 @@ impl Shard {
     }
 
     fn look_at(&mut self, key: Key, heartbeat: &Bytes) {
-        let (now, floor) = (self.now, self.position);
+        let (now, floor) = (self.now, self.place);
         let connection = &mut self.connections[key as usize];
         if !connection.is_live() {
             // The log has what a slow reader misses when it comes back. Where authority has ended
@@ -406,19 +407,19 @@ impl Shard {
                 self.close(key);
                 return;
             }
-            let lag_events = floor.get().saturating_sub(connection.position(floor).get());
+            let position = connection.cursor(floor).position;
+            let lag_events = floor.position.get().saturating_sub(position.get());
             self.lag_events = self.lag_events.max(lag_events);
             return;
         }
         // One that has just caught up by itself may be ahead of the others: no cursor goes back.
-        let position = connection.position(floor);
+        let cursor = connection.cursor(floor);
         let sent = if now >= connection.end_at {
             let mut last = BytesMut::new();
             if connection.warn_at != Tick::MAX {
                 // A life so short that both came due at once.
                 last.extend_from_slice(&wire::expiring(0, connection.end_reason));
             }
-            let cursor = self.log.cursor_at(position);
             let retry_ms = fastrand::u64(RETRY_MS);
             last.extend_from_slice(&wire::closing(cursor, ClosingReason::Expired, retry_ms));
             connection.ends(Outcome::Expired);
@@ -431,11 +432,10 @@ impl Shard {
             let warning = wire::expiring(millis(left).div_ceil(1000), connection.end_reason);
             connection.send_own(&warning, floor, now)
         } else if now.since(connection.last_write).as_secs() >= connection.heartbeat_secs.into() {
-            if position == floor {
+            if cursor == floor {
                 connection.send_own(heartbeat, floor, now)
             } else {
-                let heartbeat = wire::heartbeat(self.log.cursor_at(position));
-                connection.send_own(&heartbeat, floor, now)
+                connection.send_own(&wire::heartbeat(cursor), floor, now)
             }
         } else {
             return;
@@ -448,7 +448,7 @@ impl Shard {
     /// Tells everyone that the hub goes away, each to come back at a time of its own.
     fn close_all(&mut self) {
         let streams = self.admission.streams();
-        let floor = self.position;
+        let floor = self.place;
         let keys: Vec<Key> = self.connections.iter().map(|(index, _)| key(index)).collect();
         for key in keys {
             let connection = &mut self.connections[key as usize];
@@ -456,7 +456,7 @@ impl Shard {
             if connection.is_closing() || !connection.is_live() {
                 continue;
             }
-            let cursor = self.log.cursor_at(connection.position(floor));
+            let cursor = connection.cursor(floor);
             let retry_ms = millis(spread_out_retry(streams));
             let last = wire::closing(cursor, ClosingReason::Drain, retry_ms);
             connection.ends(Outcome::Drain);
@@ -480,9 +480,9 @@ impl Shard {
     /// A last word, as far as the socket takes it at once, and the end: whoever may not hear the log
     /// any more is not waited for.
     fn end_authority_of(&mut self, key: Key) {
-        let floor = self.position;
+        let floor = self.place;
         let connection = &mut self.connections[key as usize];
-        let cursor = self.log.cursor_at(connection.position(floor));
+        let cursor = connection.cursor(floor);
         let last = wire::closing(cursor, ClosingReason::Revoked, fastrand::u64(RETRY_MS));
         connection.ends(Outcome::Revoked);
         connection.end_with(&last, floor, self.now);

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
 use mio::Poll;
-use tidings_hub::{Position, Topic};
+use tidings_hub::{Cursor, Topic};
 use tokio::sync::oneshot;
 
 use super::census::{Census, Listing};
@@ -118,10 +118,10 @@ impl Shards {
         self.mailboxes.iter().map(ask).collect()
     }
 
-    /// Asks every shard to say when it has read the log up to a position.
-    pub(crate) fn reach(&self, position: Position) -> Vec<oneshot::Receiver<()>> {
+    /// Asks every shard to say when it has read the log up to a cursor.
+    pub(crate) fn reach(&self, cursor: Cursor) -> Vec<oneshot::Receiver<()>> {
         let ask = |mailbox: &Arc<Mailbox>| {
-            mailbox.order(|reached| Order::Reach(Milestone { position, reached }))
+            mailbox.order(|reached| Order::Reach(Milestone { cursor, reached }))
         };
         self.mailboxes.iter().map(ask).collect()
     }

@@ -205,7 +205,7 @@ impl Subscriber {
     }
 
     fn push_heartbeat(&mut self) {
-        let cursor = self.delivery.log().cursor_at(self.reader.position());
+        let cursor = self.reader.cursor();
         self.ready.push_back(wire::heartbeat(cursor).into());
     }
 
@@ -224,7 +224,7 @@ impl Subscriber {
             ClosingReason::Revoked => (fastrand::u64(RETRY_MS), Outcome::Revoked),
         };
         self.reservation.ends(outcome);
-        let cursor = self.delivery.log().cursor_at(self.reader.position());
+        let cursor = self.reader.cursor();
         self.ready.push_back(wire::closing(cursor, reason, retry_ms).into());
         self.closed = true;
     }

@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use slab::Slab;
-use tidings_hub::{Position, Topic};
+use tidings_hub::{Cursor, Topic};
 use tokio::sync::oneshot;
 
 use super::census::{Census, Listed, Listing};
@@ -137,6 +137,13 @@ impl Survey {
 /// Tells the shard to answer once it has read the log up to a position.
 #[derive(Debug)]
 pub(super) struct Milestone {
-    pub(super) position: Position,
+    pub(super) cursor: Cursor,
     pub(super) reached: oneshot::Sender<()>,
+}
+
+impl Milestone {
+    /// Whether whoever has read up to `place` is past it.
+    pub(super) fn is_reached(&self, place: Cursor) -> bool {
+        place.epoch == self.cursor.epoch && place.position >= self.cursor.position
+    }
 }

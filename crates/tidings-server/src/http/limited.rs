@@ -26,7 +26,7 @@ pub(super) struct Taken {
 impl Taken {
     /// Takes one use for a user or, where there is none, for their address. API keys are the
     /// application's own servers and are not counted.
-    pub(super) fn one(
+    pub(super) async fn one(
         hub: &Hub,
         settings: &Settings,
         endpoint: Endpoint,
@@ -43,7 +43,7 @@ impl Taken {
             Some(user) if principal.method != Method::UserId => Subject::User(endpoint, user.id()),
             _ => Subject::Address(endpoint, address),
         };
-        let verdict = hub.limits.take(subject, quota, limits.keys_max, hub.uptime_ns());
+        let verdict = hub.take(subject, quota, limits.keys_max).await;
         let taken = Self { name: endpoint.name(), window_secs: quota.window_secs(), verdict };
         if verdict.is_allowed { Ok(Some(taken)) } else { Err(taken.refusal()) }
     }
@@ -95,12 +95,16 @@ fn ascii(text: &str) -> HeaderValue {
 }
 
 /// Counts a failure to prove who one is. Whoever has failed too often is told to wait instead of why.
-pub(super) fn failed(hub: &Hub, settings: &Settings, address: IpAddr, why: Problem) -> Problem {
+pub(super) async fn failed(
+    hub: &Hub,
+    settings: &Settings,
+    address: IpAddr,
+    why: Problem,
+) -> Problem {
     let limits = &settings.config.limits;
     let rate = limits.auth_failures;
     let quota = Quota::new(rate.limit, rate.window_secs);
-    let now_ns = hub.uptime_ns();
-    let verdict = hub.limits.take(Subject::Failures(address), quota, limits.keys_max, now_ns);
+    let verdict = hub.take(Subject::Failures(address), quota, limits.keys_max).await;
     if verdict.is_allowed {
         return why;
     }

@@ -43,7 +43,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::identity::{Authenticator, LiveSessions};
-use crate::limits::Limits;
+use crate::limits::{Limits, Quota, Subject, Verdict};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::revocations::Revocations;
@@ -83,9 +83,16 @@ impl Hub {
         self.settings.load()
     }
 
-    /// What limits count by: a clock that never jumps.
-    fn uptime_ns(&self) -> u64 {
-        self.clock.uptime_ns()
+    /// Takes one use of a limit, if there is one left: on all nodes where they share a broker.
+    async fn take(&self, subject: Subject<'_>, quota: Quota, keys_max: usize) -> Verdict {
+        if quota.limit == 0 {
+            return Verdict::UNLIMITED;
+        }
+        if let Some(verdict) = self.broker.take(subject.shared(), quota).await {
+            self.limits.count(subject, verdict);
+            return verdict;
+        }
+        self.limits.take(subject, quota, keys_max, self.clock.uptime_ns())
     }
 }
 

@@ -132,11 +132,14 @@ pub(super) async fn poll(
     let selection = query.selection(&principal.grant.default_topics, topics_max)?;
     who::allow_selection(&principal, &selection)?;
     let start = query.start(&headers)?;
+    if let Start::After(cursor) = start {
+        hub.broker.catch_up(cursor).await;
+    }
     if selection.patterns().iter().any(Pattern::is_own) {
         hub.stats.polled();
     }
     let address = asked.address(&settings.config);
-    let counted = Taken::one(&hub, &settings, Endpoint::Polling, &principal, address)?;
+    let counted = Taken::one(&hub, &settings, Endpoint::Polling, &principal, address).await?;
     let transport = if query.wait_secs > 0 { Transport::LongPoll } else { Transport::Poll };
     hub.metrics.polled(transport, principal.method.as_str());
     // A poll may wait long, and must not keep what a reload has replaced.
@@ -235,7 +238,7 @@ impl Found {
         let advance = hub.delivery.log().advance(reader, selection, bounds);
         let gap = gap.take().or(advance.gap);
         Self {
-            cursor: hub.delivery.log().cursor_at(reader.position()),
+            cursor: reader.cursor(),
             resumed: resumed && gap.is_none(),
             gap,
             events: advance.page.events,

@@ -77,6 +77,7 @@ impl Problem {
         body_too_large = PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large";
         batch_too_large = PAYLOAD_TOO_LARGE, "batch-too-large", "More events than one request may carry";
         unsupported_media_type = UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Not a body that can be read here";
+        no_room = INSUFFICIENT_STORAGE, "no-room", "The log has no room";
         no_token_secret = NOT_IMPLEMENTED, "no-token-secret", "This server makes no tokens";
         internal = INTERNAL_SERVER_ERROR, "internal", "A fault of the hub's own";
     }

@@ -22,12 +22,16 @@ use super::body::{self, MediaType, complaint};
 use super::problem::Problem;
 use super::query::quoted;
 use super::{Hub, Peer, Shared, json, who};
-use crate::broker::{Fingerprint, IdempotencyKey, Outcome, Publication};
+use crate::broker::{Failure, Fingerprint, IdempotencyKey, Outcome, Publication};
 use crate::identity::{Principal, user_topic};
 use crate::traces;
 
 /// Characters of an idempotency key.
 const KEY_CHARS_MAX: usize = 255;
+/// When to publish again what the log could not take.
+const BROKER_RETRY_AFTER_SECS: u32 = 1;
+/// When to try again where that takes somebody's doing.
+const BROKEN_RETRY_AFTER_SECS: u32 = 30;
 /// Everyone's topic.
 const BROADCAST: &str = "broadcast";
 
@@ -115,6 +119,8 @@ pub(super) struct PublishResults {
         (status = 409, description = "`idempotency-conflict`", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "`event-too-large`, `body-too-large`, `batch-too-large`", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported-media-type`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: what orders and keeps events cannot be reached", body = Problem, content_type = "application/problem+json"),
+        (status = 507, description = "`no-room`", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apiKey" = []), ("token" = [])))]
 pub(super) async fn publish(
@@ -186,7 +192,7 @@ async fn publish_body(
         }
     }
     trace.appends();
-    let outcomes = hub.broker.publish(publications);
+    let outcomes = hub.broker.publish(publications).await;
     trace.appended();
     if header_key.is_some() && outcomes.contains(&Outcome::Conflict) {
         return Err(conflict());
@@ -385,6 +391,27 @@ fn conflict() -> Problem {
     )
 }
 
+/// What a publisher is told when the broker has failed it.
+fn not_stored(failure: Failure) -> Problem {
+    let again = "Publish it again; with a key, that is safe in any case.";
+    match failure {
+        Failure::Unreachable => Problem::unavailable(
+            format!("The log cannot be reached, and the event is not stored. {again}"),
+            BROKER_RETRY_AFTER_SECS,
+        ),
+        Failure::Unknown => Problem::unavailable(
+            format!("The log has not answered: the event may be stored or not. {again}"),
+            BROKER_RETRY_AFTER_SECS,
+        ),
+        Failure::Broken => Problem::unavailable(
+            "The log takes nothing more on this node; its operator has to look after it.",
+            BROKEN_RETRY_AFTER_SECS,
+        ),
+        Failure::NoRoom => Problem::no_room(format!("The log has no room for the event. {again}"))
+            .retry_after(BROKEN_RETRY_AFTER_SECS),
+    }
+}
+
 fn event_problem(error: &EventError) -> Problem {
     let detail = format!("This is not an event: {error}.");
     match error {
@@ -397,6 +424,7 @@ fn result(outcome: Outcome, durability: &'static str) -> PublishResult {
     match outcome {
         Outcome::Stored(cursor) => PublishResult::Stored { id: cursor.to_string(), durability },
         Outcome::Conflict => PublishResult::Refused { error: conflict() },
+        Outcome::Failed(failure) => PublishResult::Refused { error: not_stored(failure) },
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) async fn take(
     asked.check()?;
     let quota = Quota::new(asked.limit, asked.window_secs);
     let subject = Subject::Lent(&name, &asked.identifier, &asked.subject);
-    let verdict = hub.limits.take(subject, quota, keys_max, hub.uptime_ns());
+    let verdict = hub.take(subject, quota, keys_max).await;
     let outcome = Outcome {
         allowed: verdict.is_allowed,
         limit: verdict.limit,

@@ -85,7 +85,20 @@ pub(super) async fn revoke(
             ))
             .retry_after(FULL_RETRY_AFTER_SECS)
         })?;
+    let shared = hub.broker.revoke(revocation).await;
     let closed = hub.delivery.close(Target::Revoked(revocation)).await;
+    if let Err(failure) = shared {
+        tracing::warn!(
+            kind = request.kind(),
+            reason = failure.as_str(),
+            "revoked on this node alone"
+        );
+        return Err(Problem::unavailable(
+            "It is revoked on this node, but the log could not be told: other nodes, and this one once \
+             it starts anew, do not know. Say it again.",
+            FULL_RETRY_AFTER_SECS,
+        ));
+    }
     tracing::info!(kind = request.kind(), closed, "revoked");
     let revoked = Revoked { closed, until: revocation.until_ms };
     Ok(json(serde_json::to_vec(&revoked).expect("a struct of numbers"), "no-store"))

@@ -110,8 +110,17 @@ pub(super) async fn stream(
         .admission()
         .admit(user, address, admission)
         .map_err(|full| Problem::too_many_connections(full, FULL_RETRY_AFTER_SECS))?;
+    let seat = hub.broker.admit(user, address, admission).await;
+    if let Some(seat) =
+        seat.map_err(|full| Problem::too_many_connections(full, FULL_RETRY_AFTER_SECS))?
+    {
+        reservation.hold(seat);
+    }
     // Once there is a place: whoever waits for one must not use up what it may.
-    let counted = Taken::one(&hub, &settings, Endpoint::Sse, &principal, address)?;
+    let counted = Taken::one(&hub, &settings, Endpoint::Sse, &principal, address).await?;
+    if let tidings_hub::Start::After(cursor) = start {
+        hub.broker.catch_up(cursor).await;
+    }
     let now_ms = hub.clock.now().unix_ms;
     let bounds = StreamBounds {
         heartbeat: Duration::from_secs(streams.heartbeat_secs),

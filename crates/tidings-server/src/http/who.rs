@@ -120,7 +120,7 @@ pub(super) async fn authenticate(
         Ok(principal) => principal,
         Err(error) if error.is_suspicious() => {
             let address = asked.address(&settings.config);
-            return Err(limited::failed(hub, settings, address, refusal(&error)));
+            return Err(limited::failed(hub, settings, address, refusal(&error)).await);
         }
         Err(error) => return Err(refusal(&error)),
     };

@@ -11,6 +11,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use aws_lc_rs::digest;
+
 pub(crate) use address::{client_address, subnet};
 pub(crate) use window::LIMIT_MAX;
 pub(crate) use window::Verdict;
@@ -73,7 +75,21 @@ impl Endpoint {
 /// The limits there are, by the names they have in metrics.
 const LIMITS: [&str; 4] = ["sse", "polling", "auth-failures", "lent"];
 
-impl Subject<'_> {
+impl<'a> Subject<'a> {
+    /// What nodes that count together call it.
+    pub(crate) fn shared(self) -> SharedKey<'a> {
+        SharedKey(self)
+    }
+
+    /// With the whole network that somebody may take addresses from.
+    fn by_subnet(self) -> Self {
+        match self {
+            Self::Address(endpoint, address) => Self::Address(endpoint, subnet(address)),
+            Self::Failures(address) => Self::Failures(subnet(address)),
+            named @ (Self::User(..) | Self::Lent(..)) => named,
+        }
+    }
+
     /// Whose limit it is, among [`LIMITS`].
     fn limit(&self) -> usize {
         match self {
@@ -91,6 +107,47 @@ pub(crate) struct LimitUses {
     pub(crate) limit: &'static str,
     pub(crate) checks: u64,
     pub(crate) refusals: u64,
+}
+
+/// A subject as nodes that count together know it: the same on each, and no longer than it must be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SharedKey<'a>(Subject<'a>);
+
+impl SharedKey<'_> {
+    /// A name for what is counted.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no broker is shared yet"))]
+    pub(crate) fn digest(&self) -> [u8; 16] {
+        let mut context = digest::Context::new(&digest::SHA256);
+        // Each part with its length, so that no two subjects have the same bytes.
+        let mut part = |bytes: &[u8]| {
+            context.update(&(bytes.len() as u64).to_be_bytes());
+            context.update(bytes);
+        };
+        match self.0.by_subnet() {
+            Subject::User(endpoint, user) => {
+                part(b"user");
+                part(endpoint.name().as_bytes());
+                part(user.as_bytes());
+            }
+            Subject::Address(endpoint, address) => {
+                part(b"address");
+                part(endpoint.name().as_bytes());
+                part(address.to_string().as_bytes());
+            }
+            Subject::Failures(address) => {
+                part(b"failures");
+                part(address.to_string().as_bytes());
+            }
+            Subject::Lent(key, name, subject) => {
+                part(b"lent");
+                part(key.as_bytes());
+                part(name.as_bytes());
+                part(subject.as_bytes());
+            }
+        }
+        let digest = context.finish();
+        digest.as_ref()[..16].try_into().expect("SHA-256 has 32 bytes")
+    }
 }
 
 /// Counts uses. What is remembered is bounded by the number of subjects, see [`window`].
@@ -115,10 +172,7 @@ impl Limits {
             return Verdict::UNLIMITED;
         }
         let verdict = self.windows().take(self.key(subject), quota, keys_max, now_ns);
-        self.checks[subject.limit()].fetch_add(1, Ordering::Relaxed);
-        if !verdict.is_allowed {
-            self.refusals[subject.limit()].fetch_add(1, Ordering::Relaxed);
-        }
+        self.count(subject, verdict);
         verdict
     }
 
@@ -148,14 +202,17 @@ impl Limits {
         while self.windows().forget(now_ns, FORGOTTEN_AT_ONCE_MAX) {}
     }
 
+    /// Counts one use that was asked for elsewhere.
+    pub(crate) fn count(&self, subject: Subject<'_>, verdict: Verdict) {
+        self.checks[subject.limit()].fetch_add(1, Ordering::Relaxed);
+        if !verdict.is_allowed {
+            self.refusals[subject.limit()].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Eight bytes, whatever the name is. An attacker cannot choose whom to share them with.
     fn key(&self, subject: Subject<'_>) -> Key {
-        let subject = match subject {
-            Subject::Address(endpoint, address) => Subject::Address(endpoint, subnet(address)),
-            Subject::Failures(address) => Subject::Failures(subnet(address)),
-            named @ (Subject::User(..) | Subject::Lent(..)) => named,
-        };
-        Key(self.hasher.hash_one(subject))
+        Key(self.hasher.hash_one(subject.by_subnet()))
     }
 
     fn windows(&self) -> MutexGuard<'_, Windows> {

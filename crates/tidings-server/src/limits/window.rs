@@ -34,7 +34,7 @@ pub(crate) struct Verdict {
 
 impl Verdict {
     /// Where there is no limit.
-    pub(super) const UNLIMITED: Self =
+    pub(crate) const UNLIMITED: Self =
         Self { is_allowed: true, limit: 0, remaining: usize::MAX, reset_ns: 0 };
 
     /// Whole seconds until there is one more, at least 1.

@@ -20,7 +20,7 @@ mod times;
 mod vitals;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tidings_hub::{Gap, StoredEvent};
 
@@ -189,16 +189,22 @@ impl Metrics {
         self.duplicates.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Events that the broker has stored, and how long that took.
-    pub(crate) fn appended(&self, events: &[Arc<StoredEvent>], took_ns: u64) {
-        if events.is_empty() {
+    /// The types of events that were published here and that the broker has stored, and how long that took.
+    pub(crate) fn appended<'a>(&self, types: impl Iterator<Item = &'a str>, took_ns: u64) {
+        let mut types = types.peekable();
+        if types.peek().is_none() {
             return;
         }
         self.append.record(took_ns, 1);
         let mut published = lock(&self.published);
-        for event in events {
-            published.add(event.event_type().as_str(), 1);
+        for event_type in types {
+            published.add(event_type, 1);
         }
+    }
+
+    /// Events that the broker was asked to store and could not, or did not say that it has.
+    pub(crate) fn append_failed(&self, events: u64) {
+        self.append_failures.fetch_add(events, Ordering::Relaxed);
     }
 
     /// Events that were written to a subscriber.

@@ -96,7 +96,7 @@ impl Metrics {
         Reading {
             unix_ms: now.unix_ms,
             since_unix_ms: self.since_unix_ms,
-            uptime_secs: secs(now.uptime_ms),
+            uptime_secs: self.clock.runs_for().as_secs_f64(),
             opened: self.opened.read(),
             closed: self.closed.read(),
             active,
@@ -156,9 +156,4 @@ impl Reading {
         let is_error = |(name, _): &(&str, u64)| super::Outcome::ERRORS.contains(name);
         self.closed.iter().copied().filter(is_error)
     }
-}
-
-#[allow(clippy::cast_precision_loss, reason = "2^53 milliseconds are 285,000 years")]
-fn secs(millis: u64) -> f64 {
-    millis as f64 / 1e3
 }

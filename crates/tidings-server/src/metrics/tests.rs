@@ -37,7 +37,7 @@ fn a_hundred_thousand_users_topics_and_types_make_no_new_series() {
     for number in 1..=100_000 {
         let (user, kind) = (random.u64(..).to_string(), random.u64(..).to_string());
         let topic = format!("t/{}", random.u64(..));
-        metrics.appended(&[event(number, &kind, &topic)], 1000);
+        metrics.appended([event(number, &kind, &topic).event_type().as_str()].into_iter(), 1000);
         metrics.delivered_to(&user, 1);
         metrics.polled(Transport::Poll, "token");
         users.push(UserStreams { user: user.into(), streams: 1, delivered: 2 });
