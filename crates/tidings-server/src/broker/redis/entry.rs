@@ -19,10 +19,11 @@ impl Mark {
         &self.0
     }
 
-    /// When this node had read its request, if it was this one.
-    pub(super) fn received_ns(&self, node: &str) -> Option<u64> {
+    /// Its number, and when its request had been read, if this node is the one.
+    pub(super) fn of(&self, node: &str) -> Option<(u64, u64)> {
         let rest = self.0.strip_prefix(node)?.strip_prefix('.')?;
-        rest.split_once('.')?.1.parse().ok()
+        let (number, received_ns) = rest.split_once('.')?;
+        Some((number.parse().ok()?, received_ns.parse().ok()?))
     }
 }
 
@@ -101,9 +102,9 @@ mod tests {
     fn a_mark_tells_its_own_node_when_the_request_was_read() {
         let mark = Mark::new("k7q2", 5, 1234);
         assert_eq!(mark.as_str(), "k7q2.5.1234");
-        assert_eq!(mark.received_ns("k7q2"), Some(1234));
-        assert_eq!(mark.received_ns("k7q"), None);
-        assert_eq!(Mark::default().received_ns("k7q2"), None);
+        assert_eq!(mark.of("k7q2"), Some((5, 1234)));
+        assert_eq!(mark.of("k7q"), None);
+        assert_eq!(Mark::default().of("k7q2"), None);
     }
 
     #[test]

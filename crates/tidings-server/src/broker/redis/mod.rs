@@ -11,6 +11,7 @@ mod dial;
 mod entry;
 mod failure;
 mod names;
+mod passages;
 mod queue;
 mod scripts;
 mod seats;

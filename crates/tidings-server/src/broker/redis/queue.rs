@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::super::{Failure, IdempotencyKey, Publication, record};
 use crate::revocations::Revocation;
+use crate::traces::Passage;
 
 /// One publication as Redis is told it.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub(super) struct Item {
     pub(super) key: Option<IdempotencyKey>,
     /// When its request had been read, in nanoseconds of uptime.
     pub(super) received_ns: u64,
+    pub(super) passage: Passage,
 }
 
 #[derive(Clone, Debug)]
@@ -65,20 +67,28 @@ pub(super) struct Waiting {
 
 impl Item {
     pub(super) fn event(publication: Publication, time_ms: u64) -> Self {
-        let Publication { event, key, received_ns } = publication;
+        let Publication { event, key, received_ns, passage } = publication;
         let kind = Kind::Event(event.event_type().clone());
-        Self { kind, record: record::encode(&event, time_ms), key, received_ns }
+        Self { kind, record: record::encode(&event, time_ms), key, received_ns, passage }
     }
 
     pub(super) fn own(event: &Event, time_ms: u64, now_ns: u64) -> Self {
         let kind = Kind::Event(event.event_type().clone());
-        Self { kind, record: record::encode(event, time_ms), key: None, received_ns: now_ns }
+        let passage = Passage::default();
+        Self {
+            kind,
+            record: record::encode(event, time_ms),
+            key: None,
+            received_ns: now_ns,
+            passage,
+        }
     }
 
     pub(super) fn revocation(revocation: Revocation, now_ns: u64) -> Self {
         let record = serde_json::to_string(&revocation).expect("a struct of numbers");
         let kind = Kind::Revocation(revocation.until_ms);
-        Self { kind, record, key: None, received_ns: now_ns }
+        let passage = Passage::default();
+        Self { kind, record, key: None, received_ns: now_ns, passage }
     }
 }
 

@@ -15,6 +15,7 @@ use super::dial::Dialer;
 use super::entry::Mark;
 use super::failure::SetupError;
 use super::names::Names;
+use super::passages::Passages;
 use super::seats::Seats;
 use super::session::Session;
 use crate::broker::Replica;
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     /// How far this node has come.
     pub(super) applied: watch::Sender<Cursor>,
     pub(super) seats: Arc<Seats>,
+    pub(super) passages: Passages,
     claimed: Mutex<Option<Claim>>,
     /// By their JSON, with their ends in Unix milliseconds: what a Redis is told that has lost them.
     revoked: Mutex<HashMap<String, u64>>,
@@ -80,6 +82,7 @@ impl Shared {
             session: watch::Sender::new(None),
             applied,
             seats: Arc::default(),
+            passages: Passages::default(),
             claimed: Mutex::default(),
             revoked: Mutex::default(),
             numbers: AtomicU64::new(0),

@@ -58,6 +58,7 @@ pub(super) async fn run(
             _ = stopped.wait_for(|stopped| *stopped) => Cause::Stopping,
         };
         shared.session.send_replace(None);
+        shared.passages.clear();
         if let Cause::Stopping = cause {
             // Nobody is to wait for this node, or count its streams.
             let mut leave = cmd("ZREM");

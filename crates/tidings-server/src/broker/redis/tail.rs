@@ -140,8 +140,11 @@ fn take_in(shared: &Shared, epoch: Epoch, entries: Vec<Entry>, audience: Audienc
         match content {
             Content::Event(line) => match record::decode(&line) {
                 Ok((event, time_ms)) => {
-                    let received_ns = mark.received_ns(&shared.node);
-                    arrivals.push(Arrival { position, event, time_ms, received_ns });
+                    let own = mark.of(&shared.node);
+                    let passage = own.map(|(number, _)| shared.passages.take(number));
+                    let passage = passage.unwrap_or_default();
+                    let received_ns = own.map(|(_, received_ns)| received_ns);
+                    arrivals.push(Arrival { position, event, time_ms, received_ns, passage });
                 }
                 Err(error) => {
                     warn!(%position, %error, "an event in Redis cannot be read, and is passed over");
@@ -151,7 +154,7 @@ fn take_in(shared: &Shared, epoch: Epoch, entries: Vec<Entry>, audience: Audienc
                 // What came before it is heard before it. Where it was said, it is followed already, and
                 // the streams it closes are counted there.
                 flush(&mut arrivals);
-                if mark.received_ns(&shared.node).is_none() {
+                if mark.of(&shared.node).is_none() {
                     shared.revoke(&json);
                 } else {
                     shared.remember(&json);

@@ -75,7 +75,9 @@ async fn publish(shared: &Shared, session: &Session, batch: Vec<Request>) -> Res
     let items = || batch.iter().flat_map(|request| &request.items);
     for item in items() {
         keys.extend(item.key.as_ref().map(|key| names.key(key)));
-        marks.push(Mark::new(&shared.node, shared.number(), item.received_ns));
+        let number = shared.number();
+        marks.push(Mark::new(&shared.node, number, item.received_ns));
+        shared.passages.put(number, &item.passage);
     }
     let fixed = [names.log.as_str(), names.meta.as_str(), names.revoked.as_str()];
     let mut call = session.scripts.publish(&fixed, &keys);
@@ -127,6 +129,14 @@ async fn publish(shared: &Shared, session: &Session, batch: Vec<Request>) -> Res
     if answers.len() != marks.len() {
         batch.into_iter().for_each(|request| request.answer(Err(Failure::Unknown)));
         return Err(Cause::Answer("what became of publications"));
+    }
+    for (answer, mark) in answers.iter().zip(&marks) {
+        // It does not come back.
+        if !matches!(answer, Answer::Stored(_))
+            && let Some((number, _)) = mark.of(&shared.node)
+        {
+            shared.passages.take(number);
+        }
     }
     let newest = answers.iter().zip(marks).rev().find_map(|(answer, mark)| match answer {
         Answer::Stored(cursor) => Some((*cursor, mark)),
