@@ -12,6 +12,7 @@ mod document;
 mod layers;
 mod mail;
 mod names;
+mod nats;
 mod network;
 mod origin;
 mod problem;
@@ -36,6 +37,7 @@ pub use alerts::{AlertLog, AlertMail, Alerts, Webhook, WebhookFormat};
 pub use document::default_document;
 pub use mail::{MailAddress, SmtpSecurity, SmtpUrl};
 pub use names::{CookieName, ForwardedHeader};
+pub use nats::{Nats, NatsStorage, StreamName};
 pub use network::{Host, Network};
 pub use origin::Origin;
 pub use problem::{ConfigErrors, Problem, Provenance};
@@ -118,6 +120,8 @@ pub struct Config {
     pub limits: Limits,
     /// Publishing again with the same key.
     pub idempotency: Idempotency,
+    /// How the log is kept in NATS, where `broker` names one.
+    pub nats: Nats,
     /// Encrypted connections, on every address listened on.
     pub tls: Tls,
     /// Tokens: signed by the application, carried by its users.
@@ -160,6 +164,7 @@ impl Default for Config {
             streams: Streams::default(),
             limits: Limits::default(),
             idempotency: Idempotency::default(),
+            nats: Nats::default(),
             tls: Tls::default(),
             tokens: Tokens::default(),
             auth: Auth::default(),
@@ -210,6 +215,7 @@ impl Config {
             streams,
             limits: _,
             idempotency,
+            nats,
             tls,
             tokens: _,
             auth: _,
@@ -231,6 +237,7 @@ impl Config {
             ("streams.own_sockets", streams.own_sockets != other.streams.own_sockets),
             ("log", *log != other.log),
             ("idempotency", *idempotency != other.idempotency),
+            ("nats", *nats != other.nats),
         ];
         differs.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
     }

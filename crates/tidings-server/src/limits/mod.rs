@@ -15,7 +15,7 @@ use aws_lc_rs::digest;
 
 pub(crate) use address::{client_address, subnet};
 pub(crate) use window::LIMIT_MAX;
-pub(crate) use window::Verdict;
+pub(crate) use window::{Uses, Verdict};
 use window::{Key, Windows};
 
 /// Subjects forgotten before others get a turn.
@@ -115,7 +115,6 @@ pub(crate) struct SharedKey<'a>(Subject<'a>);
 
 impl SharedKey<'_> {
     /// A name for what is counted.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no broker is shared yet"))]
     pub(crate) fn digest(&self) -> [u8; 16] {
         let mut context = digest::Context::new(&digest::SHA256);
         // Each part with its length, so that no two subjects have the same bytes.

@@ -1,0 +1,193 @@
+//! From publications to acknowledgements: many on their way at once, a request's own together and in
+//! order.
+//!
+//! NATS stores a message once for each id in its window. Which answer a second one gets is in the
+//! message that was stored; what this node has read of late it knows by itself.
+
+use std::error::Error as _;
+
+use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::publish::PublishAck;
+use async_nats::jetstream::{self, ErrorCode};
+use tidings_hub::{Cursor, Position};
+use tokio::time::{Instant, timeout_at};
+
+use super::super::idempotency::Seen;
+use super::super::{Failure, IdempotencyKey, Outcome, Publication, record};
+use super::layout::Kind;
+use super::session::Session;
+use super::{Shared, envelope};
+
+/// Where a publication is.
+enum Sent {
+    /// Its outcome is known already.
+    Done(Outcome),
+    OnItsWay(PublishAckFuture),
+}
+
+pub(super) async fn publish(
+    shared: &Shared,
+    session: &Session,
+    mut publications: Vec<Publication>,
+) -> Vec<Outcome> {
+    let begun_ns = shared.replica.clock.uptime_ns();
+    for publication in &mut publications {
+        publication.key = publication.key.as_ref().map(envelope::shared);
+    }
+    let sent = send(shared, session, &publications).await;
+    let deadline = Instant::now() + shared.timeout;
+    let (mut outcomes, mut types) = (Vec::with_capacity(sent.len()), Vec::new());
+    let mut failed = 0;
+    for (publication, sent) in publications.iter().zip(sent) {
+        let (outcome, is_new) = match sent {
+            Sent::Done(outcome) => (outcome, false),
+            Sent::OnItsWay(ack) => {
+                let ack = tokio::select! {
+                    biased;
+                    ack = timeout_at(deadline, ack.into_future()) => ack.ok(),
+                    () = session.has_ended() => None,
+                };
+                conclude(shared, session, publication, ack).await
+            }
+        };
+        match outcome {
+            Outcome::Stored(_) if is_new => types.push(publication.event.event_type().as_str()),
+            Outcome::Stored(_) => shared.replica.metrics.deduplicated(),
+            Outcome::Failed(_) => failed += 1,
+            Outcome::Conflict => {}
+        }
+        outcomes.push(outcome);
+    }
+    let took_ns = shared.replica.clock.uptime_ns().saturating_sub(begun_ns);
+    if !types.is_empty() {
+        shared.replica.metrics.appended(types.into_iter(), took_ns);
+    }
+    if failed > 0 {
+        shared.replica.metrics.append_failed(failed);
+    }
+    outcomes
+}
+
+async fn send(shared: &Shared, session: &Session, publications: &[Publication]) -> Vec<Sent> {
+    let deadline = Instant::now() + shared.timeout;
+    let subject = shared.layout.subject(session.epoch, Kind::Event);
+    let turn = timeout_at(deadline, session.sending.lock()).await;
+    let mut sent = Vec::with_capacity(publications.len());
+    for publication in publications {
+        let known = publication.key.as_ref().and_then(|key| look_up(shared, key));
+        sent.push(match known {
+            Some(outcome) => Sent::Done(outcome),
+            None if turn.is_err() => Sent::Done(Outcome::Failed(Failure::Unreachable)),
+            None => {
+                let message = message(shared, session, publication);
+                let sending = session.context.send_publish(subject.clone(), message);
+                match timeout_at(deadline, sending).await {
+                    Ok(Ok(ack)) => Sent::OnItsWay(ack),
+                    Ok(Err(error)) => Sent::Done(Outcome::Failed(failure(&error))),
+                    // It waits for others still, and goes nowhere now.
+                    Err(_) => Sent::Done(Outcome::Failed(Failure::Unreachable)),
+                }
+            }
+        });
+    }
+    sent
+}
+
+fn message(shared: &Shared, session: &Session, publication: &Publication) -> PublishMessage {
+    let now_ms = shared.replica.clock.now().unix_ms;
+    let line = record::encode(&publication.event, now_ms);
+    let Publication { key, received_ns, .. } = publication;
+    let headers = envelope::write(key.as_ref(), session.epoch, &shared.node, *received_ns);
+    PublishMessage::build().payload(line.into()).headers(headers)
+}
+
+fn look_up(shared: &Shared, key: &IdempotencyKey) -> Option<Outcome> {
+    let uptime_ms = shared.replica.clock.now().uptime_ms;
+    match shared.keys().look_up(key, uptime_ms) {
+        Seen::Never => None,
+        Seen::Same(cursor) => Some(Outcome::Stored(cursor)),
+        Seen::Different => Some(Outcome::Conflict),
+    }
+}
+
+/// What an answer means, and whether the event was stored by it.
+async fn conclude(
+    shared: &Shared,
+    session: &Session,
+    publication: &Publication,
+    ack: Option<Result<PublishAck, PublishError>>,
+) -> (Outcome, bool) {
+    match ack {
+        None => (Outcome::Failed(Failure::Unknown), false),
+        Some(Ok(ack)) => {
+            let position = Position::new(ack.sequence);
+            let stored = Outcome::Stored(Cursor { epoch: session.epoch, position });
+            match &publication.key {
+                Some(key) if ack.duplicate => {
+                    (repeated(shared, session, key, ack.sequence, stored).await, false)
+                }
+                _ => (stored, true),
+            }
+        }
+        Some(Err(error)) => {
+            if error.kind() == PublishErrorKind::StreamNotFound {
+                // Nobody listens to its subject: the log is gone, or is another.
+                session.end();
+            }
+            (Outcome::Failed(failure(&error)), false)
+        }
+    }
+}
+
+/// The outcome of a key that was used before.
+async fn repeated(
+    shared: &Shared,
+    session: &Session,
+    key: &IdempotencyKey,
+    sequence: u64,
+    stored: Outcome,
+) -> Outcome {
+    let Ok(stream) = session.context.get_stream_no_info(&shared.layout.log).await else {
+        return Outcome::Failed(Failure::Unknown);
+    };
+    match stream.get_raw_message(sequence).await {
+        Ok(first) => match envelope::print(&first.headers) {
+            Some(print) if print != key.fingerprint => Outcome::Conflict,
+            _ => stored,
+        },
+        Err(error) if error.kind() == jetstream::stream::LastRawMessageErrorKind::NoMessageFound => {
+            // It is not there any more, to be compared or to be read: but it was stored.
+            stored
+        }
+        Err(_) => Outcome::Failed(Failure::Unknown),
+    }
+}
+
+fn failure(error: &PublishError) -> Failure {
+    const NO_ROOM: [ErrorCode; 4] = [
+        ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
+        ErrorCode::INSUFFICIENT_RESOURCES,
+        ErrorCode::STORAGE_RESOURCES_EXCEEDED,
+        ErrorCode::MEMORY_RESOURCES_EXCEEDED,
+    ];
+    match error.kind() {
+        PublishErrorKind::StreamNotFound | PublishErrorKind::MaxAckPending => Failure::Unreachable,
+        PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe => Failure::Unknown,
+        PublishErrorKind::MaxPayloadExceeded => Failure::NoRoom,
+        PublishErrorKind::WrongLastMessageId
+        | PublishErrorKind::WrongLastSequence
+        | PublishErrorKind::Other => {
+            let code = error
+                .source()
+                .and_then(|source| source.downcast_ref::<jetstream::Error>())
+                .map(jetstream::Error::error_code);
+            match code {
+                Some(code) if NO_ROOM.contains(&code) => Failure::NoRoom,
+                Some(ErrorCode::CLUSTER_NOT_AVAILABLE) => Failure::Unreachable,
+                Some(_) => Failure::Broken,
+                None => Failure::Unknown,
+            }
+        }
+    }
+}
