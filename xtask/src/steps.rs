@@ -1,5 +1,9 @@
 //! What `cargo xtask test` does, as one table in the order it is done: cheap checks first, so that
 //! a slip shows in seconds. Knows what to run, not how; `test` runs it.
+//!
+//! Tests turn on features of a few dependencies (tokio, libc), and what is built without these shares
+//! next to nothing with what is built with them, the C of the cryptography included. Cargo turns them on
+//! for examples too, so every step that builds asks for `--examples`, though there are none.
 
 use crate::count::Runner;
 use crate::needs::Need;
@@ -113,7 +117,17 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "rustdoc",
         groups: &[Group::Lint],
-        arguments: &["doc", "--workspace", "--no-deps", "--locked"],
+        // The libraries and the programs of another name than theirs, as without a choice.
+        arguments: &[
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--locked",
+            "--lib",
+            "--bin=tidings",
+            "--bin=xtask",
+            "--examples",
+        ],
         environment: &[("RUSTDOCFLAGS", "-Dwarnings")],
         ..BLANK
     },
@@ -129,7 +143,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "build",
         groups: &[Group::Rust, Group::Web],
-        arguments: &["build", "--workspace", "--locked"],
+        arguments: &["build", "--workspace", "--locked", "--lib", "--bins", "--examples"],
         ..BLANK
     },
     Step {
@@ -141,8 +155,8 @@ pub(crate) const STEPS: &[Step] = &[
         ..BLANK
     },
     Step {
-        // What a user can notice is the same when the HTTP library has the streams' sockets. With the
-        // whole workspace, as before: one package alone has other features, and builds all anew.
+        // What a user can notice is the same when the HTTP library has the streams' sockets. Asked of
+        // the workspace, as above: one package alone could come to have other features.
         name: "on hyper",
         groups: &[Group::Rust],
         arguments: &[
