@@ -35,6 +35,7 @@ pub(super) async fn publish(
     for publication in &mut publications {
         publication.key = publication.key.as_ref().map(envelope::shared);
     }
+    let read = shared.replica.newest();
     let sent = send(shared, session, &publications).await;
     let deadline = Instant::now() + shared.timeout;
     let (mut outcomes, mut types) = (Vec::with_capacity(sent.len()), Vec::new());
@@ -50,6 +51,14 @@ pub(super) async fn publish(
                 };
                 conclude(shared, session, publication, ack).await
             }
+        };
+        let (outcome, is_new) = match outcome {
+            // A place that was taken before: somebody has put another stream there meanwhile.
+            Outcome::Stored(cursor) if is_new && is_taken(cursor, read) => {
+                session.end();
+                (Outcome::Failed(Failure::Unknown), false)
+            }
+            _ => (outcome, is_new),
         };
         match outcome {
             Outcome::Stored(_) if is_new => types.push(publication.event.event_type().as_str()),
@@ -67,6 +76,11 @@ pub(super) async fn publish(
         shared.replica.metrics.append_failed(failed);
     }
     outcomes
+}
+
+/// Whether a cursor is one that this node has passed.
+fn is_taken(cursor: Cursor, read: Cursor) -> bool {
+    cursor.epoch == read.epoch && cursor.position <= read.position
 }
 
 async fn send(shared: &Shared, session: &Session, publications: &[Publication]) -> Vec<Sent> {

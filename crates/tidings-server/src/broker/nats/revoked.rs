@@ -37,10 +37,7 @@ impl Read {
         if stream_made_ns != self.stream_made_ns || info.state.last_sequence < self.sequence {
             *self = Self { stream_made_ns, sequence: 0 };
         }
-        let from = match self.sequence {
-            0 => DeliverPolicy::LastPerSubject,
-            read => DeliverPolicy::ByStartSequence { start_sequence: read + 1 },
-        };
+        let from = DeliverPolicy::ByStartSequence { start_sequence: self.sequence + 1 };
         Tail::open(context, stream, from).await
     }
 

@@ -10,7 +10,7 @@ use async_nats::jetstream::{Context, ContextBuilder};
 use serde_json::json;
 use tidings_hub::Epoch;
 use tokio::sync::{Mutex, watch};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::connection::Ended;
 use super::follower::Place;
@@ -85,7 +85,11 @@ async fn find_log(
         }
         // Others notice by it; and once it is stored, so is what is published after it.
         if made.take_if(|made| *made == epoch).is_some() {
-            warn!(%epoch, "the log has a new epoch: it was not there, or not as this node had read it");
+            if place.epoch.is_some() {
+                warn!(%epoch, "the log has a new epoch: it was not there, or not as it was read");
+            } else {
+                info!(%epoch, "the log begins");
+            }
             mark(layout, context, epoch).await?;
             continue;
         }
