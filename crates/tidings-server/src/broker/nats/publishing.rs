@@ -31,12 +31,37 @@ pub(super) async fn publish(
     session: &Session,
     mut publications: Vec<Publication>,
 ) -> Vec<Outcome> {
-    let begun_ns = shared.replica.clock.uptime_ns();
     for publication in &mut publications {
         publication.key = publication.key.as_ref().map(envelope::shared);
     }
+    let [first, rest @ ..] = &publications[..] else { return Vec::new() };
+    if rest.is_empty() || !have_one_key(&publications) {
+        return publish_together(shared, session, &publications).await;
+    }
+    // A key that was used for another request refuses all of this one, also an event whose number that
+    // one did not have. NATS sees each by itself, so the first goes ahead.
+    let mut outcomes = publish_together(shared, session, std::slice::from_ref(first)).await;
+    match outcomes[0] {
+        Outcome::Stored(_) => outcomes.extend(publish_together(shared, session, rest).await),
+        refused => outcomes.resize(publications.len(), refused),
+    }
+    outcomes
+}
+
+/// Whether all are numbers of one request.
+fn have_one_key(publications: &[Publication]) -> bool {
+    let texts = || publications.iter().map(|one| one.key.as_ref().map(|key| &key.text));
+    texts().all(|text| text.is_some()) && texts().is_sorted_by(|one, next| one == next)
+}
+
+async fn publish_together(
+    shared: &Shared,
+    session: &Session,
+    publications: &[Publication],
+) -> Vec<Outcome> {
+    let begun_ns = shared.replica.clock.uptime_ns();
     let read = shared.replica.newest();
-    let sent = send(shared, session, &publications).await;
+    let sent = send(shared, session, publications).await;
     let deadline = Instant::now() + shared.timeout;
     let (mut outcomes, mut types) = (Vec::with_capacity(sent.len()), Vec::new());
     let mut failed = 0;
