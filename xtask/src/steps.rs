@@ -14,6 +14,8 @@ pub(crate) enum Group {
     Lint,
     Rust,
     Web,
+    /// The feature `otlp`: minutes of compiling that few changes need.
+    Traces,
 }
 
 impl Group {
@@ -22,6 +24,7 @@ impl Group {
             "lint" => Self::Lint,
             "rust" => Self::Rust,
             "web" => Self::Web,
+            "traces" => Self::Traces,
             _ => return None,
         })
     }
@@ -31,6 +34,15 @@ impl Group {
             Self::Lint => "lint",
             Self::Rust => "rust",
             Self::Web => "web",
+            Self::Traces => "traces",
+        }
+    }
+
+    /// Whether it is also run when no group is asked for.
+    pub(crate) fn is_in_every_run(self) -> bool {
+        match self {
+            Self::Lint | Self::Rust | Self::Web => true,
+            Self::Traces => false,
         }
     }
 }
@@ -205,6 +217,43 @@ pub(crate) const STEPS: &[Step] = &[
         program: Program::Npm("vitest"),
         arguments: &["run", "--root", "e2e"],
         counts: Some(Runner::Vitest),
+        ..BLANK
+    },
+    Step {
+        name: "clippy traces",
+        groups: &[Group::Traces],
+        needs: &[Need::CargoComponent("clippy", "clippy")],
+        arguments: &[
+            "clippy",
+            "-p",
+            "tidings-server",
+            "--features",
+            "otlp",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-Dwarnings",
+        ],
+        ..BLANK
+    },
+    Step {
+        name: "traces",
+        groups: &[Group::Traces],
+        arguments: &[
+            "test",
+            "-p",
+            "tidings-server",
+            "--features",
+            "otlp",
+            "--locked",
+            "--no-fail-fast",
+            "--lib",
+            "--test",
+            "server",
+            "--",
+            "traces",
+        ],
+        counts: Some(Runner::Cargo),
         ..BLANK
     },
 ];

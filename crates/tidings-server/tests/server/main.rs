@@ -31,3 +31,5 @@ mod secrets;
 mod sessions;
 mod streaming;
 mod support;
+#[cfg(feature = "otlp")]
+mod traces;

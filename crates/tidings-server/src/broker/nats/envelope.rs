@@ -16,7 +16,7 @@ use super::super::{Fingerprint, IdempotencyKey};
 
 /// What was published with the key.
 const PRINT: &str = "Tidings-Print";
-/// The node, and when it had read the request, in nanoseconds of its uptime.
+/// The node, and which of its events it is.
 const FROM: &str = "Tidings-From";
 /// Bytes of a digest that are kept: that two are alike happens once in 2^128.
 const NAME_BYTES: usize = 16;
@@ -34,10 +34,10 @@ pub(super) fn write(
     key: Option<&IdempotencyKey>,
     epoch: Epoch,
     node: &str,
-    received_ns: u64,
+    number: u64,
 ) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(FROM, format!("{node}.{received_ns}"));
+    headers.insert(FROM, format!("{node}.{number}"));
     if let Some(key) = key {
         headers.insert(NATS_MESSAGE_ID, format!("{epoch}.{}.{}", key.text, key.index));
         headers.insert(PRINT, BASE64.encode(key.fingerprint));
@@ -54,8 +54,8 @@ pub(super) fn read(headers: &HeaderMap) -> Envelope {
         Some(IdempotencyKey { publisher: "".into(), text: text.into(), index, fingerprint })
     });
     let from = header(FROM).and_then(|from| {
-        let (node, at_ns) = from.split_once('.')?;
-        Some((node.to_owned(), at_ns.parse().ok()?))
+        let (node, number) = from.split_once('.')?;
+        Some((node.to_owned(), number.parse().ok()?))
     });
     Envelope { key, from }
 }

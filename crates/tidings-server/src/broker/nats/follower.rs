@@ -61,6 +61,7 @@ impl Follower {
         };
         if self.place.epoch != Some(epoch) {
             self.shared.forget_keys();
+            self.shared.departures.forget();
             self.begin_again(kept_after);
         } else if self.place.read < kept_after {
             self.lose(kept_after);
@@ -129,14 +130,17 @@ impl Follower {
         let position = Position::new(sequence);
         let envelope = message.headers.as_ref().map(envelope::read).unwrap_or_default();
         let Envelope { key, from } = envelope;
-        let received_ns = from.and_then(|(node, at_ns)| (node == self.shared.node).then_some(at_ns));
+        let number = from.and_then(|(node, number)| (node == self.shared.node).then_some(number));
+        let departure = number.and_then(|number| self.shared.departures.take(number));
         if let Some(key) = key {
             let now = self.shared.replica.clock.now();
             let age_ms = now.unix_ms.saturating_sub(time_ms);
             let cursor = Cursor { epoch: self.epoch, position };
             self.shared.keys().remember(&key, cursor, now.uptime_ms.saturating_sub(age_ms));
         }
-        Some(Arrival { position, event, time_ms, received_ns })
+        let received_ns = departure.as_ref().map(|departure| departure.received_ns);
+        let passage = departure.map(|departure| departure.passage).unwrap_or_default();
+        Some(Arrival { position, event, time_ms, received_ns, passage })
     }
 
     fn feed(&self, arrivals: &mut Vec<Arrival>) {

@@ -15,8 +15,9 @@ use tidings_hub::Epoch;
 use super::trouble::Trouble;
 use crate::config::{Config, NatsStorage};
 
-/// Bytes of uses and counts that are kept; those not written for longest go first.
-const STATE_BYTES_MAX: i64 = 67_108_864;
+/// Uses and counts that are kept, for each that `limits.keys_max` lets a node remember by itself; those
+/// not written for longest go first. Not in bytes: NATS would set those aside.
+const STATES_PER_KEY: usize = 2;
 /// The longest window of a limit there may be.
 const WINDOW_MAX: Duration = Duration::from_hours(24);
 /// How long a count outlives the streams that it is of.
@@ -62,6 +63,7 @@ pub(super) struct Layout {
     age_max: Duration,
     keys_kept: Duration,
     counts_kept: Duration,
+    states_max: i64,
     revocations_max: i64,
 }
 
@@ -88,6 +90,7 @@ impl Layout {
             age_max: Duration::from_secs(config.log.age_max_secs).max(keys_kept),
             keys_kept,
             counts_kept: WINDOW_MAX.max(stream_age) + COUNT_OUTLIVES,
+            states_max: i64::try_from(STATES_PER_KEY * config.limits.keys_max).unwrap_or(i64::MAX),
             revocations_max: i64::try_from(config.limits.revocations_max).unwrap_or(i64::MAX),
         }
     }
@@ -195,7 +198,7 @@ impl Layout {
         let state = stream::Config {
             name: self.state.clone(),
             subjects: vec![format!("{}.>", self.state)],
-            max_bytes: STATE_BYTES_MAX,
+            max_messages: self.states_max,
             max_messages_per_subject: 1,
             max_age: self.counts_kept,
             // Neither outlives its use: uses leave their window, and counts are said anew.

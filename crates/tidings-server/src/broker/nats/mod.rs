@@ -6,6 +6,7 @@
 //! buffers for the next.
 
 mod connection;
+mod departures;
 mod envelope;
 mod follower;
 mod layout;
@@ -33,6 +34,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use self::connection::Servers;
+use self::departures::Departures;
 use self::follower::Follower;
 use self::layout::{Kind, Layout};
 use self::peers::Peers;
@@ -79,6 +81,7 @@ struct Shared {
     keys_bounds: IdempotencyBounds,
     /// What was published with a key of late, as the log has it.
     keys: Mutex<Idempotency>,
+    departures: Departures,
     peers: Peers,
     seats: Arc<Seats>,
     turns: Turns,
@@ -117,6 +120,7 @@ impl Nats {
             replica,
             keys_bounds,
             keys: Mutex::new(Idempotency::new(keys_bounds)),
+            departures: Departures::default(),
             peers: Peers::default(),
             seats: Arc::default(),
             turns: Turns::default(),

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::idempotency::Seen;
 use super::super::{Failure, IdempotencyKey, Outcome, Publication, record};
+use super::departures::Departure;
 use super::layout::Kind;
 use super::session::Session;
 use super::{Shared, envelope};
@@ -23,7 +24,8 @@ use super::{Shared, envelope};
 enum Sent {
     /// Its outcome is known already.
     Done(Outcome),
-    OnItsWay(PublishAckFuture),
+    /// With its number among this node's.
+    OnItsWay(u64, PublishAckFuture),
 }
 
 pub(super) async fn publish(
@@ -68,13 +70,17 @@ async fn publish_together(
     for (publication, sent) in publications.iter().zip(sent) {
         let (outcome, is_new) = match sent {
             Sent::Done(outcome) => (outcome, false),
-            Sent::OnItsWay(ack) => {
+            Sent::OnItsWay(number, ack) => {
                 let ack = tokio::select! {
                     biased;
                     ack = timeout_at(deadline, ack.into_future()) => ack.ok(),
                     () = session.has_ended() => None,
                 };
-                conclude(shared, session, publication, ack).await
+                let concluded = conclude(shared, session, publication, ack).await;
+                if !concluded.1 {
+                    shared.departures.take(number);
+                }
+                concluded
             }
         };
         let (outcome, is_new) = match outcome {
@@ -119,26 +125,36 @@ async fn send(shared: &Shared, session: &Session, publications: &[Publication]) 
             Some(outcome) => Sent::Done(outcome),
             None if turn.is_err() => Sent::Done(Outcome::Failed(Failure::Unreachable)),
             None => {
-                let message = message(shared, session, publication);
+                let (number, message) = message(shared, session, publication);
                 let sending = session.context.send_publish(subject.clone(), message);
-                match timeout_at(deadline, sending).await {
-                    Ok(Ok(ack)) => Sent::OnItsWay(ack),
-                    Ok(Err(error)) => Sent::Done(Outcome::Failed(failure(&error))),
+                let failure = match timeout_at(deadline, sending).await {
+                    Ok(Ok(ack)) => {
+                        sent.push(Sent::OnItsWay(number, ack));
+                        continue;
+                    }
+                    Ok(Err(error)) => failure(&error),
                     // It waits for others still, and goes nowhere now.
-                    Err(_) => Sent::Done(Outcome::Failed(Failure::Unreachable)),
-                }
+                    Err(_) => Failure::Unreachable,
+                };
+                shared.departures.take(number);
+                Sent::Done(Outcome::Failed(failure))
             }
         });
     }
     sent
 }
 
-fn message(shared: &Shared, session: &Session, publication: &Publication) -> PublishMessage {
-    let now_ms = shared.replica.clock.now().unix_ms;
-    let line = record::encode(&publication.event, now_ms);
-    let Publication { key, received_ns, .. } = publication;
-    let headers = envelope::write(key.as_ref(), session.epoch, &shared.node, *received_ns);
-    PublishMessage::build().payload(line.into()).headers(headers)
+fn message(
+    shared: &Shared,
+    session: &Session,
+    publication: &Publication,
+) -> (u64, PublishMessage) {
+    let Publication { event, key, received_ns, passage } = publication;
+    let departure = Departure { received_ns: *received_ns, passage: passage.clone() };
+    let number = shared.departures.depart(departure);
+    let line = record::encode(event, shared.replica.clock.now().unix_ms);
+    let headers = envelope::write(key.as_ref(), session.epoch, &shared.node, number);
+    (number, PublishMessage::build().payload(line.into()).headers(headers))
 }
 
 fn look_up(shared: &Shared, key: &IdempotencyKey) -> Option<Outcome> {
