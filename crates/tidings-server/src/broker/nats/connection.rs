@@ -104,12 +104,13 @@ impl Servers {
         if let Some(file) = &self.ca_file {
             options = options.add_root_certificates(file.clone()).require_tls(true);
         }
-        let client = options.connect(address.clone()).await.map_err(|error| match error.kind() {
-            ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
-                Trouble::Refused
-            }
-            _ => Trouble::Unreachable(error.to_string()),
-        })?;
+        let client =
+            options.connect(address.clone()).await.map_err(|error| match error.kind() {
+                ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+                    Trouble::Refused
+                }
+                _ => Trouble::Unreachable(error.to_string()),
+            })?;
         let server_bytes_max = client.server_info().max_payload;
         if server_bytes_max < self.message_bytes_max {
             return Err(Trouble::TooSmall {

@@ -9,11 +9,11 @@ use tracing::warn;
 
 use super::super::record;
 use super::super::replica::Arrival;
+use super::Shared;
 use super::envelope::{self, Envelope};
 use super::layout::Kind;
 use super::tail::Stored;
 use super::trouble::Trouble;
-use super::Shared;
 
 /// How far this node has read the log.
 #[derive(Debug, Default)]
@@ -116,11 +116,7 @@ impl Follower {
         Ok(())
     }
 
-    fn arrival(
-        &self,
-        sequence: u64,
-        message: &async_nats::jetstream::Message,
-    ) -> Option<Arrival> {
+    fn arrival(&self, sequence: u64, message: &async_nats::jetstream::Message) -> Option<Arrival> {
         let decoded = std::str::from_utf8(&message.payload)
             .map_err(|error| error.to_string())
             .and_then(|line| record::decode(line).map_err(|error| error.to_string()));
@@ -169,7 +165,10 @@ impl Follower {
     /// Messages up to this are gone that this node has not read.
     fn lose(&mut self, up_to: u64) {
         if !self.is_start {
-            warn!(from = self.place.read + 1, up_to, "the log has dropped what this node had not read");
+            warn!(
+                from = self.place.read + 1,
+                up_to, "the log has dropped what this node had not read"
+            );
         }
         self.begin_again(up_to);
     }

@@ -257,7 +257,8 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(layout.read_subject(&layout.subject(epoch, kind)), Some((epoch, kind)));
         }
-        for subject in ["TIDINGS", "TIDINGS.x.event", "OTHER.aaaaaaah.event", "TIDINGS.aaaaaaah.x"] {
+        for subject in ["TIDINGS", "TIDINGS.x.event", "OTHER.aaaaaaah.event", "TIDINGS.aaaaaaah.x"]
+        {
             assert_eq!(layout.read_subject(subject), None, "{subject}");
         }
     }

@@ -149,10 +149,7 @@ impl Nats {
         let session = session.ok().and_then(|session| session.ok()?.clone());
         let Some(session) = session.or_else(|| self.shared.session()) else {
             self.shared.replica.metrics.append_failed(publications.len() as u64);
-            return publications
-                .iter()
-                .map(|_| Outcome::Failed(Failure::Unreachable))
-                .collect();
+            return publications.iter().map(|_| Outcome::Failed(Failure::Unreachable)).collect();
         };
         publishing::publish(&self.shared, &session, publications).await
     }
@@ -255,7 +252,8 @@ async fn keep(
         if let Some(began) = began.take() {
             let _ = began.send(Err(trouble));
         }
-        retry_after = if was_ready { RETRY_AFTER_MIN } else { (2 * retry_after).min(RETRY_AFTER_MAX) };
+        retry_after =
+            if was_ready { RETRY_AFTER_MIN } else { (2 * retry_after).min(RETRY_AFTER_MAX) };
         let jitter = retry_after.mul_f64(fastrand::f64() / 2.0);
         tokio::select! {
             () = sleep(retry_after + jitter) => {}
@@ -275,8 +273,7 @@ async fn hold(
     on_ready: impl FnOnce(),
 ) -> Trouble {
     let begun = async {
-        let (session, state) =
-            Session::open(shared, &follower.place, follower.is_start()).await?;
+        let (session, state) = Session::open(shared, &follower.place, follower.is_start()).await?;
         let mut revocations = revoked.open(shared, &session.context).await?;
         // Before any event: who must not hear it is known then.
         let mut left = revocations.pending;

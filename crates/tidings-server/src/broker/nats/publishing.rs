@@ -144,11 +144,7 @@ async fn send(shared: &Shared, session: &Session, publications: &[Publication]) 
     sent
 }
 
-fn message(
-    shared: &Shared,
-    session: &Session,
-    publication: &Publication,
-) -> (u64, PublishMessage) {
+fn message(shared: &Shared, session: &Session, publication: &Publication) -> (u64, PublishMessage) {
     let Publication { event, key, received_ns, passage } = publication;
     let departure = Departure { received_ns: *received_ns, passage: passage.clone() };
     let number = shared.departures.depart(departure);
@@ -211,7 +207,9 @@ async fn repeated(
             Some(print) if print != key.fingerprint => Outcome::Conflict,
             _ => stored,
         },
-        Err(error) if error.kind() == jetstream::stream::LastRawMessageErrorKind::NoMessageFound => {
+        Err(error)
+            if error.kind() == jetstream::stream::LastRawMessageErrorKind::NoMessageFound =>
+        {
             // It is not there any more, to be compared or to be read: but it was stored.
             stored
         }

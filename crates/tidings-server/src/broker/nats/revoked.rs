@@ -3,17 +3,17 @@
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::DeliverPolicy;
-use async_nats::jetstream::stream::Info;
 use async_nats::jetstream::response::Response;
+use async_nats::jetstream::stream::Info;
 use serde_json::json;
 use tokio::time::timeout;
 use tracing::warn;
 
 use super::super::Failure;
+use super::Shared;
 use super::session::Session;
 use super::tail::{Stored, Tail};
 use super::trouble::Trouble;
-use super::Shared;
 use crate::revocations::Revocation;
 
 /// How far the revocations were read, and of which stream.
@@ -25,7 +25,11 @@ pub(super) struct Read {
 
 impl Read {
     /// Goes on from there; from the beginning when the stream is another one.
-    pub(super) async fn open(&mut self, shared: &Shared, context: &Context) -> Result<Tail, Trouble> {
+    pub(super) async fn open(
+        &mut self,
+        shared: &Shared,
+        context: &Context,
+    ) -> Result<Tail, Trouble> {
         const ASKED: &str = "asking for revocations";
         let stream = &shared.layout.revoked;
         let asked = context.request(format!("STREAM.INFO.{stream}"), &json!({})).await;

@@ -66,9 +66,9 @@ pub(super) async fn admit(
     bounds: AdmissionBounds,
 ) -> Result<Option<Seat>, Full> {
     let address = subnet(address).to_string();
-    let user = user.filter(|_| bounds.per_user > 0).map(|user| {
-        (envelope::name(&[b"user", user.as_bytes()]), bounds.per_user, Full::User)
-    });
+    let user = user
+        .filter(|_| bounds.per_user > 0)
+        .map(|user| (envelope::name(&[b"user", user.as_bytes()]), bounds.per_user, Full::User));
     let address = (bounds.per_address > 0).then(|| {
         let name = envelope::name(&[b"address", address.as_bytes()]);
         (name, bounds.per_address, Full::Address)
@@ -99,12 +99,13 @@ pub(super) async fn keep_written(shared: &Shared, session: &Session) {
             shared.seats.changed.notified().await;
             continue;
         }
-        let writes = stream::iter(names).for_each_concurrent(WRITES_AT_ONCE_MAX, |name| async move {
-            let _turn = shared.turns.of(&name).await;
-            if write(shared, session, &name, None).await.is_err() {
-                shared.seats.own().unwritten.insert(name);
-            }
-        });
+        let writes =
+            stream::iter(names).for_each_concurrent(WRITES_AT_ONCE_MAX, |name| async move {
+                let _turn = shared.turns.of(&name).await;
+                if write(shared, session, &name, None).await.is_err() {
+                    shared.seats.own().unwritten.insert(name);
+                }
+            });
         writes.await;
         // One write at a time for a burst of streams that end; and no hurry when they fail.
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -121,7 +122,8 @@ async fn write(
     let own = shared.seats.count(name);
     let decide = |value: &[u8]| {
         let mut counts: BTreeMap<String, usize> = serde_json::from_slice(value).unwrap_or_default();
-        counts.retain(|node, count| *count > 0 && (*node == shared.node || shared.peers.lives(node)));
+        counts
+            .retain(|node, count| *count > 0 && (*node == shared.node || shared.peers.lives(node)));
         let written = counts.remove(&shared.node).unwrap_or(0);
         let others: usize = counts.values().sum();
         if bound.is_some_and(|bound| others + own > bound) {

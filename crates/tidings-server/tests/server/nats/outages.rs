@@ -45,7 +45,12 @@ impl Load {
         let (mut publishers, mut readers) = (JoinSet::new(), JoinSet::new());
         for node in 0..NODES {
             readers.spawn(read(cluster.url(node)));
-            publishers.spawn(publish(cluster.url(node), node, Arc::clone(&told), Arc::clone(&stop)));
+            publishers.spawn(publish(
+                cluster.url(node),
+                node,
+                Arc::clone(&told),
+                Arc::clone(&stop),
+            ));
         }
         Self { stored, stop, publishers, readers }
     }

@@ -3,12 +3,15 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use nkeys::KeyPair;
+use serde_json::{Value, json};
 
 use crate::support::api::{Api, json};
 use crate::support::broker::Kind;
 use crate::support::broker_server::{BrokerServer, Keeps};
-use crate::support::{API_KEY, PATIENCE, Server, TOKEN_SECRET, tidings};
+use crate::support::{API_KEY, PATIENCE, Server, TOKEN_SECRET, tidings, unix_ms};
 
 /// A `serve` command with this broker and these settings.
 fn serve(broker: &str, settings: &[(&str, &str)]) -> Command {
@@ -49,7 +52,77 @@ async fn a_user_and_a_password_or_a_token_are_in_the_url() {
     assert!(said.contains("does not let us in") && !said.contains("canary"), "{said}");
 
     let nats = BrokerServer::start_with(Kind::Nats, Keeps::Nothing, &["--auth", "canary-token"]);
-    publishes(&Server::spawn(serve(&format!("nats://canary-token@127.0.0.1:{}", nats.port()), &[]))).await;
+    publishes(&Server::spawn(serve(
+        &format!("nats://canary-token@127.0.0.1:{}", nats.port()),
+        &[],
+    )))
+    .await;
+}
+
+/// Signed as `nsc` does it: by the key of whoever is above.
+fn nats_jwt(issuer: &KeyPair, subject: &KeyPair, nats: &Value) -> String {
+    let claims = json!({
+        "jti": "test", "iat": unix_ms() / 1000, "name": "test",
+        "iss": issuer.public_key(), "sub": subject.public_key(), "nats": nats,
+    });
+    let header = json!({ "typ": "JWT", "alg": "ed25519-nkey" });
+    let encode = |part: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(part);
+    let text = [header, claims].map(|part| encode(part.to_string().as_bytes())).join(".");
+    let signature = encode(&issuer.sign(text.as_bytes()).unwrap());
+    format!("{text}.{signature}")
+}
+
+#[tokio::test]
+async fn a_credentials_file_signs_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let [operator, system, account, user, other] = [
+        KeyPair::new_operator(),
+        KeyPair::new_account(),
+        KeyPair::new_account(),
+        KeyPair::new_user(),
+        KeyPair::new_user(),
+    ];
+    let limits = json!({
+        "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true,
+        "conn": -1, "leaf": -1, "mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1,
+    });
+    let of_account = json!({ "type": "account", "version": 2, "limits": limits });
+    let mut of_system = of_account.clone();
+    for limit in ["mem_storage", "disk_storage", "streams", "consumer"] {
+        of_system["limits"][limit] = json!(0);
+    }
+    let config = format!(
+        "operator: {}\nsystem_account: {}\nresolver: MEMORY\nresolver_preload: {{ {}: {}, {}: {} }}",
+        nats_jwt(&operator, &operator, &json!({ "type": "operator", "version": 2 })),
+        system.public_key(),
+        system.public_key(),
+        nats_jwt(&operator, &system, &of_system),
+        account.public_key(),
+        nats_jwt(&operator, &account, &of_account),
+    );
+    let path = folder.path().join("nats.conf");
+    std::fs::write(&path, config).unwrap();
+    let arguments = ["--config", path.to_str().unwrap()];
+    let nats = BrokerServer::start_with(Kind::Nats, Keeps::Nothing, &arguments);
+    let of_user = json!({ "type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1 });
+    let jwt = nats_jwt(&account, &user, &of_user);
+    let write = |name: &str, seed: &str| {
+        let path = folder.path().join(name);
+        let text = format!(
+            "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n\
+             -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let good = write("good.creds", &user.seed().unwrap());
+    publishes(&Server::spawn(serve(&nats.url(), &[("NATS__CREDENTIALS_FILE", &good)]))).await;
+    let seed = other.seed().unwrap();
+    let of_another = write("other.creds", &seed);
+    let said = refusal(serve(&nats.url(), &[("NATS__CREDENTIALS_FILE", &of_another)]));
+    assert!(said.contains("does not let us in") && !said.contains(&seed), "{said}");
+    let said = refusal(serve(&nats.url(), &[("NATS__CREDENTIALS_FILE", "/nowhere")]));
+    assert!(said.contains("nats.credentials_file") && said.contains("/nowhere"), "{said}");
 }
 
 #[tokio::test]
@@ -83,7 +156,10 @@ async fn a_node_starts_before_nats_does_and_is_ready_when_it_is() {
     let server = Server::spawn(serve(&nats.url(), &[("PUBLISH_WAIT_MS", "30000")]));
     let api = Api::new(&server.url());
     let health = api.get("/healthz").send().await.unwrap();
-    assert_eq!((health.status().as_u16(), api.get("/readyz").send().await.unwrap().status().as_u16()), (200, 503));
+    assert_eq!(
+        (health.status().as_u16(), api.get("/readyz").send().await.unwrap().status().as_u16()),
+        (200, 503)
+    );
     nats.start_again();
     publishes(&server).await;
     // The answer of a moment ago is given again for half a second.

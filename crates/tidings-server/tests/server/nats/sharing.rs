@@ -7,8 +7,8 @@ use serde_json::json;
 use crate::support::api::{Api, Stream, json};
 use crate::support::broker::Kind;
 use crate::support::cluster::Cluster;
-use crate::support::tokens::token;
 use crate::support::position;
+use crate::support::tokens::token;
 
 fn apis(cluster: &Cluster) -> Vec<Api> {
     cluster.urls().iter().map(|url| Api::new(url)).collect()
@@ -129,9 +129,8 @@ async fn a_limit_lets_through_as_many_as_it_says_however_many_nodes_are_asked() 
     left.sort_unstable();
     assert_eq!(left, (0..20).collect::<Vec<u64>>());
     let ann = token("ann", &[], &[]);
-    let polls = (0..24).map(|number| {
-        apis[number % 3].get_as_nobody("/api/polling").bearer_auth(&ann).send()
-    });
+    let polls = (0..24)
+        .map(|number| apis[number % 3].get_as_nobody("/api/polling").bearer_auth(&ann).send());
     let answers = join_all(polls).await;
     let let_in = answers.iter().filter(|answer| answer.as_ref().unwrap().status() == 200).count();
     assert_eq!(let_in, 10);
