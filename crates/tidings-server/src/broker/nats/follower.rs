@@ -111,18 +111,28 @@ impl Follower {
         if let Some((epoch, Kind::Event | Kind::Own)) = subject
             && epoch == self.epoch
         {
-            arrivals.extend(self.arrival(*sequence, message));
+            match self.arrival(*sequence, message) {
+                Ok(arrival) => arrivals.push(arrival),
+                Err(cause) => {
+                    // Somebody may have been told that it is stored.
+                    warn!(sequence, cause, "a message of the log is no event");
+                    self.feed(arrivals);
+                    self.begin_again(*sequence);
+                }
+            }
         }
         Ok(())
     }
 
-    fn arrival(&self, sequence: u64, message: &async_nats::jetstream::Message) -> Option<Arrival> {
+    fn arrival(
+        &self,
+        sequence: u64,
+        message: &async_nats::jetstream::Message,
+    ) -> Result<Arrival, String> {
         let decoded = std::str::from_utf8(&message.payload)
             .map_err(|error| error.to_string())
             .and_then(|line| record::decode(line).map_err(|error| error.to_string()));
-        let (event, time_ms) = decoded
-            .map_err(|cause| warn!(sequence, cause, "a message of the log is no event"))
-            .ok()?;
+        let (event, time_ms) = decoded?;
         let position = Position::new(sequence);
         let envelope = message.headers.as_ref().map(envelope::read).unwrap_or_default();
         let Envelope { key, from } = envelope;
@@ -136,7 +146,7 @@ impl Follower {
         }
         let received_ns = departure.as_ref().map(|departure| departure.received_ns);
         let passage = departure.map(|departure| departure.passage).unwrap_or_default();
-        Some(Arrival { position, event, time_ms, received_ns, passage })
+        Ok(Arrival { position, event, time_ms, received_ns, passage })
     }
 
     fn feed(&self, arrivals: &mut Vec<Arrival>) {

@@ -82,6 +82,7 @@ struct Shared {
     /// What was published with a key of late, as the log has it.
     keys: Mutex<Idempotency>,
     departures: Departures,
+    own_revocations: revoked::Own,
     peers: Peers,
     seats: Arc<Seats>,
     turns: Turns,
@@ -121,6 +122,7 @@ impl Nats {
             keys_bounds,
             keys: Mutex::new(Idempotency::new(keys_bounds)),
             departures: Departures::default(),
+            own_revocations: revoked::Own::default(),
             peers: Peers::default(),
             seats: Arc::default(),
             turns: Turns::default(),

@@ -1,6 +1,9 @@
 //! Revocations in a stream of their own, the newest for each subject: a node that starts reads them
 //! all, and every node hears of the next as it is stored.
 
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::response::Response;
@@ -50,6 +53,8 @@ impl Read {
         for Stored { sequence, message, .. } in stored {
             self.sequence = sequence;
             match serde_json::from_slice::<Revocation>(&message.payload) {
+                // What was said here is followed here already.
+                Ok(revocation) if shared.own_revocations.take(revocation) => {}
                 Ok(revocation) if revocation.until_ms > now_ms => shared.replica.revoke(revocation),
                 Ok(_) => forget(shared, session, sequence),
                 Err(error) => warn!(sequence, %error, "a message is no revocation"),
@@ -68,11 +73,35 @@ fn forget(shared: &Shared, session: &Session, sequence: u64) {
     });
 }
 
+/// Revocations that were said at this node, until it reads them.
+#[derive(Debug, Default)]
+pub(super) struct Own(Mutex<VecDeque<Revocation>>);
+
+impl Own {
+    /// More than are on their way at once, as a rule; one that is forgotten is followed twice.
+    const MAX: usize = 1000;
+
+    fn add(&self, revocation: Revocation) {
+        let mut own = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if own.len() == Self::MAX {
+            own.pop_front();
+        }
+        own.push_back(revocation);
+    }
+
+    fn take(&self, revocation: Revocation) -> bool {
+        let mut own = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = own.iter().position(|one| *one == revocation);
+        found.and_then(|index| own.remove(index)).is_some()
+    }
+}
+
 pub(super) async fn revoke(
     shared: &Shared,
     session: &Session,
     revocation: Revocation,
 ) -> Result<(), Failure> {
+    shared.own_revocations.add(revocation);
     let text = serde_json::to_vec(&revocation).expect("a struct of numbers");
     let subject = format!("{}.{:016x}", shared.layout.revoked, revocation.mark());
     let storing = async {
