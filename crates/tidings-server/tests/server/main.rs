@@ -17,6 +17,7 @@ mod grants;
 mod lifecycle;
 mod limits;
 mod metrics;
+mod nats;
 mod nginx;
 mod origins;
 mod overload;
