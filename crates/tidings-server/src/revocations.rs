@@ -28,7 +28,7 @@ pub(crate) enum Subject<'a> {
 /// texts would be most of what it takes; that two of them are alike happens once in 2^64, and whoever
 /// would share somebody's mark on purpose has as many to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-struct Mark(NonZeroU64);
+pub(crate) struct Mark(NonZeroU64);
 
 impl Mark {
     /// The kind is part of it: a user and a session of the same name are two.
@@ -69,6 +69,11 @@ pub(crate) struct Revocation {
 }
 
 impl Revocation {
+    /// Whom it means.
+    pub(crate) fn mark(&self) -> Mark {
+        self.mark
+    }
+
     /// Whether this is somebody whom it means. A user's credential from after it is good again: the
     /// application has let them in since. A session or a token has no after.
     pub(crate) fn hits(&self, holder: &Holder) -> bool {

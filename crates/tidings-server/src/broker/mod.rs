@@ -23,7 +23,7 @@ use crate::delivery::{AdmissionBounds, Full};
 use crate::limits::{Quota, SharedKey, Verdict};
 use crate::revocations::Revocation;
 
-pub(crate) use disk::Disk;
+pub(crate) use disk::{Disk, Inspection, LogStats};
 pub(crate) use idempotency::{Fingerprint, IdempotencyKey};
 pub(crate) use memory::Memory;
 pub(crate) use nats::Nats;

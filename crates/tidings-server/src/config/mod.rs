@@ -8,6 +8,7 @@ mod alert_demands;
 mod alerts;
 mod catalogue;
 mod demands;
+mod disk;
 mod document;
 mod layers;
 mod mail;
@@ -33,6 +34,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 
 pub use alerts::{AlertLog, AlertMail, Alerts, Webhook, WebhookFormat};
+pub use disk::{Disk, Durability};
 pub use document::default_document;
 pub use mail::{MailAddress, SmtpSecurity, SmtpUrl};
 pub use names::{CookieName, ForwardedHeader};
@@ -118,6 +120,8 @@ pub struct Config {
     pub limits: Limits,
     /// Publishing again with the same key.
     pub idempotency: Idempotency,
+    /// How the broker `disk` keeps the log.
+    pub disk: Disk,
     /// Encrypted connections, on every address listened on.
     pub tls: Tls,
     /// Tokens: signed by the application, carried by its users.
@@ -160,6 +164,7 @@ impl Default for Config {
             streams: Streams::default(),
             limits: Limits::default(),
             idempotency: Idempotency::default(),
+            disk: Disk::default(),
             tls: Tls::default(),
             tokens: Tokens::default(),
             auth: Auth::default(),
@@ -210,6 +215,7 @@ impl Config {
             streams,
             limits: _,
             idempotency,
+            disk,
             tls,
             tokens: _,
             auth: _,
@@ -231,6 +237,7 @@ impl Config {
             ("streams.own_sockets", streams.own_sockets != other.streams.own_sockets),
             ("log", *log != other.log),
             ("idempotency", *idempotency != other.idempotency),
+            ("disk", *disk != other.disk),
         ];
         differs.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
     }

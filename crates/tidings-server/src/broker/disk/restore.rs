@@ -1,0 +1,156 @@
+//! From the segments back into the node: the events that its log can hold, the keys that are still
+//! remembered, and who is still revoked.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use tidings_hub::{Cursor, Epoch, Position};
+
+use super::super::idempotency::{Idempotency, IdempotencyBounds, IdempotencyKey};
+use super::super::replica::{Arrival, Replica};
+use super::folder::Folder;
+use super::segment::Walk;
+use super::survey::{Segment, Survey, in_order};
+use crate::config::Config;
+use crate::revocations::{Mark, Revocation};
+
+/// Who is revoked, each subject once.
+pub(super) type Revoked = HashMap<Mark, Revocation>;
+
+/// What the writer goes on with.
+#[derive(Debug)]
+pub(super) struct Restored {
+    pub(super) keys: Idempotency,
+    pub(super) revoked: Revoked,
+    pub(super) events: usize,
+}
+
+/// What one segment has for the node.
+#[derive(Debug, Default)]
+struct Contents {
+    arrivals: Vec<Arrival>,
+    /// Keys, where their events stand, and when they were published.
+    keys: Vec<(IdempotencyKey, Position, u64)>,
+    revocations: Vec<Revocation>,
+}
+
+/// Feeds the node with a log that is whole.
+pub(super) fn restore(
+    folder: &Folder,
+    survey: &Survey,
+    epoch: Epoch,
+    config: &Config,
+    replica: &Replica,
+) -> anyhow::Result<Restored> {
+    let bounds: IdempotencyBounds = config.idempotency.into();
+    let mut restored =
+        Restored { keys: Idempotency::new(bounds), revoked: Revoked::new(), events: 0 };
+    let now = replica.clock.now();
+    let kept = oldest_held(&survey.segments, config, now.unix_ms);
+    let reserved = survey.reserved();
+    let first = survey.segments[kept..].iter().find_map(|segment| segment.positions);
+    let before = first.map_or(reserved, |(first, _)| first.previous());
+    replica.begin_again(Cursor { epoch, position: before });
+
+    let keys_since_ms = now.unix_ms.saturating_sub(bounds.window_secs * 1000);
+    let held = survey.segments.get(kept).map_or(u64::MAX, |segment| segment.number);
+    let numbers: Vec<u64> = survey.segments.iter().map(|segment| segment.number).collect();
+    let read =
+        |number| Contents::read(folder.segment(number), number >= held, keys_since_ms);
+    let mut failure = None;
+    let mut newest_ms = 0;
+    in_order(&numbers, read, |contents| {
+        let contents = match contents {
+            Ok(contents) if failure.is_none() => contents,
+            Ok(_) => return,
+            Err(error) => {
+                failure.get_or_insert(error);
+                return;
+            }
+        };
+        restored.events += contents.arrivals.len();
+        replica.restore(contents.arrivals);
+        for (key, position, time_ms) in contents.keys {
+            let age_ms = now.unix_ms.saturating_sub(time_ms);
+            newest_ms = now.uptime_ms.saturating_sub(age_ms).max(newest_ms);
+            restored.keys.remember(&key, Cursor { epoch, position }, newest_ms);
+        }
+        for revocation in contents.revocations {
+            if revocation.until_ms > now.unix_ms {
+                revoke(&mut restored.revoked, revocation);
+            }
+        }
+    });
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    replica.skip_to(reserved);
+    replica.expire();
+    for revocation in restored.revoked.values() {
+        replica.revoke(*revocation);
+    }
+    Ok(restored)
+}
+
+/// Of two of the same subject, the later counts.
+pub(super) fn revoke(revoked: &mut Revoked, revocation: Revocation) {
+    let known = revoked.entry(revocation.mark()).or_insert(revocation);
+    if known.until_ms < revocation.until_ms {
+        *known = revocation;
+    }
+}
+
+/// The first segment with events that the node's log can hold: those in the segments before it are too
+/// old, or too many bytes come after them.
+fn oldest_held(segments: &[Segment], config: &Config, now_ms: u64) -> usize {
+    let since_ms = now_ms.saturating_sub(config.log.age_max_secs * 1000);
+    let mut bytes = 0;
+    let mut kept = segments.len();
+    for (index, segment) in segments.iter().enumerate().rev() {
+        let is_too_old = segment.times_ms.is_some_and(|(_, newest_ms)| newest_ms < since_ms);
+        if is_too_old || bytes > config.log.bytes_max as u64 {
+            break;
+        }
+        bytes += segment.events_bytes;
+        kept = index;
+    }
+    kept
+}
+
+impl Contents {
+    fn read(path: PathBuf, with_events: bool, keys_since_ms: u64) -> anyhow::Result<Self> {
+        let bytes = std::fs::read(&path).with_context(|| cannot_read(&path))?;
+        let mut contents = Self::default();
+        let mut walk = Walk::new(&bytes);
+        loop {
+            let at = walk.at();
+            let unreadable = || {
+                format!(
+                    "what stands in {} at byte {at} is whole but not understood; was it written by \
+                     a newer version?",
+                    path.display()
+                )
+            };
+            let entry = walk.next().with_context(|| cannot_read(&path))?;
+            let Some(entry) = entry else { return Ok(contents) };
+            if entry.kind.is_event() {
+                if entry.time_ms > keys_since_ms
+                    && let Some(key) = entry.key().with_context(unreadable)?
+                {
+                    contents.keys.push((key, entry.position, entry.time_ms));
+                }
+                if with_events {
+                    let (event, time_ms) = entry.event().with_context(unreadable)?;
+                    let position = entry.position;
+                    contents.arrivals.push(Arrival { position, event, time_ms, received_ns: None });
+                }
+            }
+            contents.revocations.extend(entry.revocation().with_context(unreadable)?);
+        }
+    }
+}
+
+fn cannot_read(path: &std::path::Path) -> String {
+    format!("cannot read {}", path.display())
+}
