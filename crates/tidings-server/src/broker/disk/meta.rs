@@ -76,3 +76,16 @@ impl Meta {
         crc32c::crc32c(&serde_json::to_vec(&bare).expect("texts and numbers"))
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// As it is when the machine has begun anew since.
+    pub(in super::super) fn leave_in_another_boot(folder: &Folder) {
+        let Ok(Left::Meta(mut meta)) = Meta::read(folder) else { panic!("there is none") };
+        meta.boot = Some("another".to_owned());
+        meta.clean = false;
+        meta.write(folder).unwrap();
+    }
+}
