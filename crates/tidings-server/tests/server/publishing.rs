@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::support::api::{Api, json};
+use crate::support::broker::Kind;
 use crate::support::tokens::token;
 use crate::support::{self, PATIENCE, Server, position};
 
@@ -29,7 +30,7 @@ async fn one_event_is_answered_with_its_id_and_durability() {
     assert_eq!(answer.headers()["cache-control"], "no-store");
     let answer = json(answer).await;
     assert_eq!(answer.as_object().unwrap().len(), 2, "{answer}");
-    assert_eq!(answer["durability"], "memory");
+    assert_eq!(answer["durability"], Kind::of_tests().durability());
     let polled = api.poll(&format!("topic=a&lastEventId={start}")).await;
     assert_eq!(each(&polled, "id"), [&answer["id"]]);
     assert_eq!(each(&polled, "type"), ["hello"]);
@@ -66,7 +67,7 @@ async fn many_events_are_answered_one_by_one_in_order() {
         assert_eq!(results.len(), items.len());
         for ((body, refused), result) in items.iter().zip(results) {
             let Some((status, code)) = refused else {
-                assert_eq!(result["durability"], "memory", "{body}");
+                assert_eq!(result["durability"], Kind::of_tests().durability(), "{body}");
                 let id = result["id"].as_str().unwrap().to_owned();
                 if !(again && body["key"] == "k") {
                     stored.push(id);
@@ -239,7 +240,7 @@ async fn a_key_makes_a_retry_safe() {
     assert_eq!(status_and_json(with(r#"{"topic":"a"}"#, "k2")).await.0, 409);
     assert_eq!(
         status_and_json(with(body, "k1")).await,
-        (201, json!({ "id": id, "durability": "memory" }))
+        (201, json!({ "id": id, "durability": Kind::of_tests().durability() }))
     );
     let (status, problem) = status_and_json(with(body, "another")).await;
     assert_eq!((status, &problem["code"]), (400, &json!("invalid-idempotency-key")));

@@ -1,6 +1,9 @@
 //! The real server for tests: the built binary on a free loopback port, ended with the test.
 
 pub mod api;
+pub mod broker;
+pub mod broker_server;
+pub mod cluster;
 pub mod nginx;
 pub mod publisher;
 pub mod raw;
@@ -17,6 +20,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use broker::{Ground, Kind};
+
 /// An API key with every scope.
 pub const API_KEY: &str = "tk_Zr8qJ2vXw5LmT1pYhK7cNdB4sGf0aUe9RiOx";
 /// What tokens are signed with.
@@ -30,6 +35,8 @@ pub struct Server {
     lines: mpsc::Receiver<String>,
     /// Lines that were looked at already.
     looked_at: RefCell<String>,
+    /// What its broker stands on, where the test does not say.
+    _ground: Option<Ground>,
     pub address: String,
 }
 
@@ -56,8 +63,25 @@ impl Server {
         Self::spawn_with_limits(command)
     }
 
+    /// The same, over this log.
+    pub fn spawn_on(ground: Ground, mut command: Command) -> Self {
+        lift_rate_limits(&mut command);
+        ground.lay(&mut command);
+        Self::begin(command, Some(ground))
+    }
+
     /// The same, with whatever limits it has by itself.
     pub fn spawn_with_limits(mut command: Command) -> Self {
+        let kind = Kind::of_tests();
+        let is_named = command.get_envs().any(|(name, _)| name == "TIDINGS_BROKER");
+        let ground = (kind != Kind::Memory && !is_named).then(|| Ground::new(kind));
+        if let Some(ground) = &ground {
+            ground.lay(&mut command);
+        }
+        Self::begin(command, ground)
+    }
+
+    fn begin(mut command: Command, ground: Option<Ground>) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -66,8 +90,8 @@ impl Server {
             .expect("the binary is built with the tests");
         let stderr = child.stderr.take().expect("stderr is piped");
         let lines = lines_of(stderr);
-        let mut server =
-            Self { child, lines, looked_at: RefCell::default(), address: String::new() };
+        let (looked_at, address) = (RefCell::default(), String::new());
+        let mut server = Self { child, lines, looked_at, _ground: ground, address };
         let line = server.wait_for_log("listening");
         let line: serde_json::Value = serde_json::from_str(&line).expect("logs are JSON in a pipe");
         line["fields"]["address"].as_str().unwrap().clone_into(&mut server.address);
