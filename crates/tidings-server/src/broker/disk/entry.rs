@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use tidings_hub::{Event, Position};
 
@@ -94,7 +96,7 @@ pub(super) enum NoContent {
     Json(#[from] serde_json::Error),
     #[error("{0}")]
     Record(#[from] record::RecordError),
-    #[error("its key has no line of its own")]
+    #[error("it has no key that could be read")]
     NoKey,
 }
 
@@ -150,11 +152,13 @@ impl<'a> Entry<'a> {
         }
         let end = self.content.iter().position(|&byte| byte == b'\n').ok_or(NoContent::NoKey)?;
         let key: KeyLine<'_> = serde_json::from_slice(&self.content[..end])?;
+        let fingerprint = URL_SAFE_NO_PAD.decode(key.of.as_bytes()).unwrap_or_default();
+        let fingerprint = Fingerprint::try_from(fingerprint).map_err(|_| NoContent::NoKey)?;
         Ok(Some(IdempotencyKey {
             publisher: key.by.into(),
             text: key.key.into(),
             index: key.index,
-            fingerprint: key.of,
+            fingerprint,
         }))
     }
 
@@ -174,7 +178,9 @@ struct KeyLine<'a> {
     #[serde(borrow)]
     key: Cow<'a, str>,
     index: usize,
-    of: Fingerprint,
+    /// The fingerprint, in base 64.
+    #[serde(borrow)]
+    of: Cow<'a, str>,
 }
 
 /// What is written before the content of an entry.
@@ -233,7 +239,8 @@ impl Entries {
             if let Some(key) = key {
                 let by = Cow::Borrowed(&*key.publisher);
                 let text = Cow::Borrowed(&*key.text);
-                let line = KeyLine { by, key: text, index: key.index, of: key.fingerprint };
+                let of = URL_SAFE_NO_PAD.encode(key.fingerprint).into();
+                let line = KeyLine { by, key: text, index: key.index, of };
                 serde_json::to_writer(&mut *bytes, &line).expect("texts and numbers to memory");
                 bytes.push(b'\n');
             }

@@ -187,7 +187,7 @@ impl Disk {
 
     pub(super) fn durability(&self) -> &'static str {
         match self.durability {
-            Durability::Fsync => "disk",
+            Durability::Fsync => "fsync",
             Durability::Os => "os",
         }
     }

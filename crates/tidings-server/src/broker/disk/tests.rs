@@ -132,7 +132,7 @@ struct Killed {
 }
 
 /// Segments so small that there are several.
-const SEGMENT_BYTES: u64 = 400;
+const SEGMENT_BYTES: u64 = 200;
 
 async fn killed(events: u64) -> Killed {
     let folder = folder();
@@ -195,7 +195,7 @@ impl Killed {
 
 #[tokio::test]
 async fn a_log_with_any_byte_changed_or_any_end_missing_serves_nothing_wrong() {
-    let killed = killed(12).await;
+    let killed = killed(6).await;
     let folder = folder();
     let segments = killed.files.keys().filter(|name| name.ends_with(".log")).count();
     assert!(segments > 2, "{segments}");
@@ -218,7 +218,7 @@ async fn a_log_with_any_byte_changed_or_any_end_missing_serves_nothing_wrong() {
 
 #[tokio::test]
 async fn a_log_without_one_of_its_files_is_another_log() {
-    let killed = killed(12).await;
+    let killed = killed(6).await;
     let folder = folder();
     for name in killed.files.keys().skip(1) {
         let mut files = killed.files.clone();
@@ -281,7 +281,7 @@ async fn after_a_power_cut_a_torn_end_is_not_taken_for_one_that_was_never_acknow
 
 #[tokio::test]
 async fn keys_and_revocations_outlive_damage_and_what_is_damaged_is_kept_aside() {
-    let killed = killed(12).await;
+    let killed = killed(6).await;
     let folder = folder();
     let mut files = killed.files.clone();
     let oldest = files.keys().find(|name| name.ends_with(".log")).unwrap().clone();
@@ -301,9 +301,9 @@ async fn keys_and_revocations_outlive_damage_and_what_is_damaged_is_kept_aside()
     assert_ne!(epoch, killed.epoch);
     assert_eq!(*node.revoked.lock().unwrap(), [killed.revocation]);
     let events = node.events();
-    assert_eq!(events.len(), 11, "{events:?}");
+    assert_eq!(events.len(), 5, "{events:?}");
     // Said again, it is the same event, and its cursor is one of the new epoch.
-    let cursor = publish(&disk, 12).await;
+    let cursor = publish(&disk, 6).await;
     assert_eq!((cursor.epoch, node.events()), (epoch, events));
     assert!(node.events().contains_key(&cursor.position.get()));
     disk.stop().await;
