@@ -41,10 +41,8 @@ impl OwnServer {
         let settings =
             LOG_SETTINGS.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
         let stats = [&binary, "log", "stats", "--json", "--folder", "{folder}/log"];
-        let log = LogSpeech {
-            environment: settings.collect(),
-            stats: stats.map(str::to_owned).to_vec(),
-        };
+        let log =
+            LogSpeech { environment: settings.collect(), stats: stats.map(str::to_owned).to_vec() };
         Self { program, api_key, token_secret: Some(token_secret), log: Some(log) }
     }
 }

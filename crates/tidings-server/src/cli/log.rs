@@ -64,10 +64,12 @@ fn verify(args: FolderArgs) -> anyhow::Result<()> {
     let folder = args.folder()?;
     let inspection = Inspection::of(&folder)?;
     let LogStats { segments, events, .. } = inspection.stats();
-    let mut lines = vec![match inspection.is_in_use {
-        true => format!("{}: a node is using it; read as it is now", folder.display()),
-        false => format!("{}: no node is using it", folder.display()),
-    }];
+    let used = if inspection.is_in_use {
+        "a node is using it; read as it is now"
+    } else {
+        "no node is using it"
+    };
+    let mut lines = vec![format!("{}: {used}", folder.display())];
     let faults = inspection.faults();
     lines.extend(faults.iter().map(|fault| format!("damaged: {fault}")));
     if let Some(place) = inspection.unfinished() {
@@ -75,9 +77,11 @@ fn verify(args: FolderArgs) -> anyhow::Result<()> {
     }
     lines.push(match faults.len() {
         0 => format!("whole: {segments} segments, {events} events"),
-        _ => "not whole: a node that starts with it begins a new epoch, keeps what can be read and \
+        _ => {
+            "not whole: a node that starts with it begins a new epoch, keeps what can be read and \
               puts the damaged files aside"
-            .to_owned(),
+                .to_owned()
+        }
     });
     for line in lines {
         let _ = print_line(&line)?;

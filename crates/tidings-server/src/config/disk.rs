@@ -23,11 +23,7 @@ pub struct Disk {
 
 impl Default for Disk {
     fn default() -> Self {
-        Self {
-            durability: Durability::Fsync,
-            bytes_max: 1_073_741_824,
-            segment_bytes: 16_777_216,
-        }
+        Self { durability: Durability::Fsync, bytes_max: 1_073_741_824, segment_bytes: 16_777_216 }
     }
 }
 

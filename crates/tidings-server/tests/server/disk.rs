@@ -93,7 +93,10 @@ async fn what_was_acknowledged_outlives_the_node(#[case] in_order: bool) {
     let client = reqwest::Client::new();
     let refused = client.get(format!("{}/api/polling", server.url())).bearer_auth(&token);
     let refused = refused.send().await.unwrap();
-    assert_eq!((refused.status().as_u16(), json(refused).await["code"].clone()), (401, json!("revoked")));
+    assert_eq!(
+        (refused.status().as_u16(), json(refused).await["code"].clone()),
+        (401, json!("revoked"))
+    );
     // A new event has a place of its own, in the same epoch.
     let next: Cursor = api.publish(r#"{"topic":"a","data":3}"#).await.parse().unwrap();
     let newest: Cursor = newest.parse().unwrap();

@@ -60,11 +60,7 @@ impl Inspection {
                 break survey.with_context(doing)?;
             }
         };
-        ensure!(
-            survey.verdict() != Verdict::New,
-            "there is no log in {}",
-            path.display()
-        );
+        ensure!(survey.verdict() != Verdict::New, "there is no log in {}", path.display());
         Ok(Self { survey, is_in_use: folder.is_locked() })
     }
 

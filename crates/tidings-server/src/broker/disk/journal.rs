@@ -25,6 +25,8 @@ const SEGMENTS_MIN: u64 = 4;
 #[derive(Debug)]
 pub(super) struct Journal {
     folder: Folder,
+    /// The same, open, so that it can be synced without a descriptor to spare.
+    directory: File,
     durability: Durability,
     bytes_max: u64,
     segment_bytes: u64,
@@ -40,6 +42,8 @@ pub(super) struct Journal {
     /// Whether the folder has a segment that the disk may not know of.
     is_folder_changed: bool,
     is_warned: bool,
+    /// Whether a new segment could not be begun.
+    is_late: bool,
 }
 
 /// A segment, and what it is needed for.
@@ -83,11 +87,7 @@ impl Fault {
 
 impl Journal {
     /// Goes on with a log that is whole, or begins one. All of it is on the disk afterwards.
-    pub(super) fn open(
-        folder: Folder,
-        survey: &Survey,
-        config: &config::Disk,
-    ) -> io::Result<Self> {
+    pub(super) fn open(folder: Folder, survey: &Survey, config: &config::Disk) -> io::Result<Self> {
         let mut older: VecDeque<Held> = survey.segments.iter().map(Held::from).collect();
         let mut last = Position::START;
         for held in &mut older {
@@ -112,6 +112,7 @@ impl Journal {
         let commit = Commit { segment: active.number, bytes: active.bytes };
         Ok(Self {
             commit: CommitFile::begin(&folder, commit)?,
+            directory: File::open(folder.path())?,
             folder,
             durability: config.durability,
             bytes_max: config.bytes_max,
@@ -123,6 +124,7 @@ impl Journal {
             preface_bytes: HEADER_BYTES as u64,
             is_folder_changed: false,
             is_warned: false,
+            is_late: false,
         })
     }
 
@@ -136,7 +138,8 @@ impl Journal {
         self.active.bytes - self.preface_bytes >= self.segment_bytes
     }
 
-    /// Begins a new segment with a preface: what must be known when all before it is deleted.
+    /// Begins a new segment with a preface: what must be known when all before it is deleted. Where none
+    /// can be begun now, as when the process has no descriptor left, the old one grows on.
     pub(super) fn begin_segment(
         &mut self,
         preface: impl FnOnce(&mut Entries),
@@ -146,7 +149,7 @@ impl Journal {
         let mut entries = Entries::new(Vec::new(), 0);
         preface(&mut entries);
         let path = self.folder.segment(number);
-        let begin = || {
+        let begin = || -> io::Result<File> {
             let file = File::create_new(&path)?;
             file.write_all_at(&header.to_bytes(), 0)?;
             file.write_all_at(&entries.bytes, HEADER_BYTES as u64)?;
@@ -155,20 +158,25 @@ impl Journal {
         let file = match begin() {
             Ok(file) => file,
             Err(error) => {
-                // It may not even have come to be.
-                return Err(match fs::remove_file(&path) {
-                    Err(left) if left.kind() != io::ErrorKind::NotFound => Fault::Broken(left),
-                    _ => Fault::of(error),
-                });
+                if !self.is_late {
+                    warn!(%error, "cannot begin a new segment of the log; the old one grows on");
+                    self.is_late = true;
+                }
+                // It may not even have come to be. One that stayed would be taken for the next.
+                return match fs::remove_file(&path) {
+                    Err(left) if left.kind() != io::ErrorKind::NotFound => Err(Fault::Broken(left)),
+                    _ => Ok(()),
+                };
             }
         };
+        self.is_late = false;
         self.file = file;
         self.is_folder_changed = true;
         self.preface_bytes = (HEADER_BYTES + entries.bytes.len()) as u64;
         self.entry = entries.number;
         let Held { last, .. } = self.active;
-        let begun = Held { number, bytes: self.preface_bytes, last, key_ms: 0 };
-        self.older.push_back(std::mem::replace(&mut self.active, begun));
+        let next = Held { number, bytes: self.preface_bytes, last, key_ms: 0 };
+        self.older.push_back(std::mem::replace(&mut self.active, next));
         Ok(())
     }
 
@@ -198,7 +206,7 @@ impl Journal {
     fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
         if self.is_folder_changed {
-            self.folder.sync()?;
+            self.directory.sync_all()?;
             self.is_folder_changed = false;
         }
         Ok(())

@@ -244,11 +244,7 @@ impl Disk {
 
 /// Looks through the folder and puts right what is wrong with it. The epoch stays where all that was
 /// acknowledged is there for certain.
-fn settle(
-    folder: &Folder,
-    durability: Durability,
-    now_ms: u64,
-) -> anyhow::Result<(Survey, Epoch)> {
+fn settle(folder: &Folder, durability: Durability, now_ms: u64) -> anyhow::Result<(Survey, Epoch)> {
     let doing = || format!("cannot read the log in {}", folder.path().display());
     let repairing = || format!("cannot repair the log in {}", folder.path().display());
     let mut renewed = None;

@@ -2,7 +2,7 @@
 //! remembered, and who is still revoked.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::Context;
 use tidings_hub::{Cursor, Epoch, Position};
@@ -56,8 +56,7 @@ pub(super) fn restore(
     let keys_since_ms = now.unix_ms.saturating_sub(bounds.window_secs * 1000);
     let held = survey.segments.get(kept).map_or(u64::MAX, |segment| segment.number);
     let numbers: Vec<u64> = survey.segments.iter().map(|segment| segment.number).collect();
-    let read =
-        |number| Contents::read(folder.segment(number), number >= held, keys_since_ms);
+    let read = |number| Contents::read(&folder.segment(number), number >= held, keys_since_ms);
     let mut failure = None;
     let mut newest_ms = 0;
     in_order(&numbers, read, |contents| {
@@ -119,8 +118,8 @@ fn oldest_held(segments: &[Segment], config: &Config, now_ms: u64) -> usize {
 }
 
 impl Contents {
-    fn read(path: PathBuf, with_events: bool, keys_since_ms: u64) -> anyhow::Result<Self> {
-        let bytes = std::fs::read(&path).with_context(|| cannot_read(&path))?;
+    fn read(path: &Path, with_events: bool, keys_since_ms: u64) -> anyhow::Result<Self> {
+        let bytes = std::fs::read(path).with_context(|| cannot_read(path))?;
         let mut contents = Self::default();
         let mut walk = Walk::new(&bytes);
         loop {
@@ -132,7 +131,7 @@ impl Contents {
                     path.display()
                 )
             };
-            let entry = walk.next().with_context(|| cannot_read(&path))?;
+            let entry = walk.next().with_context(|| cannot_read(path))?;
             let Some(entry) = entry else { return Ok(contents) };
             if entry.kind.is_event() {
                 if entry.time_ms > keys_since_ms
@@ -151,6 +150,6 @@ impl Contents {
     }
 }
 
-fn cannot_read(path: &std::path::Path) -> String {
+fn cannot_read(path: &Path) -> String {
     format!("cannot read {}", path.display())
 }

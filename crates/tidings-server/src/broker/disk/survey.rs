@@ -92,9 +92,10 @@ impl Survey {
     }
 
     pub(super) fn verdict(&self) -> Verdict {
-        let is_empty = self.segments.iter().all(|segment| {
-            segment.entries == 0 && segment.file_bytes <= HEADER_BYTES as u64
-        });
+        let is_empty = self
+            .segments
+            .iter()
+            .all(|segment| segment.entries == 0 && segment.file_bytes <= HEADER_BYTES as u64);
         if self.left == Left::Nothing && is_empty {
             return Verdict::New;
         }
@@ -125,7 +126,8 @@ impl Survey {
         if !findings.is_empty() {
             return Verdict::Lost(findings);
         }
-        let whole = self.segments.last().map(|it| Commit { segment: it.number, bytes: it.file_bytes });
+        let whole =
+            self.segments.last().map(|it| Commit { segment: it.number, bytes: it.file_bytes });
         let end = cut.or(whole).expect("a log that was acknowledged has the segment it was in");
         Verdict::Whole { end, is_cut: cut.is_some() }
     }

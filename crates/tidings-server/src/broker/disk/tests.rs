@@ -43,8 +43,7 @@ impl Node {
         let metrics = Arc::new(Metrics::new(clock, 0, &[]));
         let heard = Arc::clone(&revoked);
         let on_revoked = Box::new(move |revocation| heard.lock().unwrap().push(revocation));
-        let replica =
-            Replica::new(Arc::clone(&hub), clock, metrics, Box::new(|_| {}), on_revoked);
+        let replica = Replica::new(Arc::clone(&hub), clock, metrics, Box::new(|_| {}), on_revoked);
         (Self { hub, revoked }, replica)
     }
 
@@ -74,7 +73,12 @@ fn open(folder: &Path, config: &Config) -> (Disk, Node) {
 
 fn key(number: u64) -> IdempotencyKey {
     let fingerprint = [7; 32];
-    IdempotencyKey { publisher: "key:a".into(), text: number.to_string().into(), index: 0, fingerprint }
+    IdempotencyKey {
+        publisher: "key:a".into(),
+        text: number.to_string().into(),
+        index: 0,
+        fingerprint,
+    }
 }
 
 fn publication(number: u64) -> Publication {

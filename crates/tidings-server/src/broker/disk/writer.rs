@@ -148,7 +148,13 @@ impl Writer {
                     reply.outcomes.push(outcome);
                 }
                 let Published { outcomes, types, duplicates } = reply;
-                turn.replies.push(Reply::Published { outcomes, types, duplicates, asked_ns, answer });
+                turn.replies.push(Reply::Published {
+                    outcomes,
+                    types,
+                    duplicates,
+                    asked_ns,
+                    answer,
+                });
                 return Some(room);
             }
             Order::Revoke(revocation, answer) => {
@@ -254,7 +260,8 @@ impl Writer {
         }
         let written = self.journal.append(&entries, appended);
         if let Err(Fault::NoRoom(_)) = written {
-            let since_ns = self.full.map_or_else(|| self.replica.clock.uptime_ns(), |it| it.since_ns);
+            let since_ns =
+                self.full.map_or_else(|| self.replica.clock.uptime_ns(), |it| it.since_ns);
             self.full = Some(Full { since_ns, bytes: entries.bytes.len().max(ROOM_BYTES_MIN) });
         }
         self.buffer = entries.bytes;

@@ -89,6 +89,8 @@ async fn a_full_disk_is_said_and_got_over() {
     };
     assert_eq!(refused, (507, json!("no-room")));
     assert_eq!(publish(&api, &json!(text)).await, (507, json!("no-room")));
+    let keyed = json!({ "topic": "a", "data": text, "key": "k" }).to_string();
+    assert_eq!(api.post(keyed.clone()).send().await.unwrap().status(), 507);
     server.wait_for_log("the log has no room");
     let (status, report) = readiness(&api).await;
     assert_eq!((status, &report["checks"]["broker"]["detail"]), (503, &json!("it has no room")));
@@ -104,6 +106,11 @@ async fn a_full_disk_is_said_and_got_over() {
     assert_eq!(status, 201, "{id}");
     assert_eq!(json!(stream.next_event().await.id()), id);
     acknowledged.push((id, json!("room")));
+    // A key of what had no room was never used.
+    let id = api.publish(keyed.clone()).await;
+    assert_eq!(stream.next_event().await.id(), id);
+    assert_eq!(api.publish(keyed).await, id);
+    acknowledged.push((json!(id), json!(text)));
     check(server, folder.path(), &begin, &acknowledged).await;
 }
 
@@ -115,8 +122,7 @@ async fn after_the_first_failed_fsync_nothing_is_acknowledged_any_more() {
     // The eleventh of a thread fails, and no other: what the system says afterwards is not believed.
     let inject = format!("inject=fdatasync:error=EIO:when={}", GOOD + 1);
     let trace = trace.to_str().unwrap();
-    let strace =
-        ["strace", "-D", "-f", "-qq", "-o", trace, "-e", "trace=fdatasync", "-e", &inject];
+    let strace = ["strace", "-D", "-f", "-qq", "-o", trace, "-e", "trace=fdatasync", "-e", &inject];
     let log = folder.path().join("log");
     let server = Server::spawn(run_by(&strace, &serve(&log, &[])));
     let api = Api::new(&server.url());
@@ -134,7 +140,7 @@ async fn after_the_first_failed_fsync_nothing_is_acknowledged_any_more() {
     let (status, report) = readiness(&api).await;
     let detail = report["checks"]["broker"]["detail"].as_str().unwrap();
     assert!(status == 503 && detail.contains("takes nothing more"), "{report}");
-    let metrics = api.get("/api/admin/sse-metrics").send().await.unwrap();
-    assert_eq!(json(metrics).await["broker"]["status"], "down");
+    let stats = json(api.get("/api/admin/stats").send().await.unwrap()).await;
+    assert_eq!(stats["broker"], json!({ "kind": "disk", "status": "down" }));
     check(server, &log, &begin, &acknowledged).await;
 }
