@@ -116,8 +116,17 @@ impl Disk {
         let doing = || format!("cannot use the folder {}", path.display());
         folder.remove_unfinished().with_context(doing)?;
         let now_ms = replica.clock.now().unix_ms;
-        let (survey, epoch) = settle(&folder, config.disk.durability, now_ms)?;
-        let restored = restore::restore(&folder, &survey, epoch, config, &replica)?;
+        let (survey, mut epoch) = settle(&folder, config.disk.durability, now_ms)?;
+        let mut restored = restore::restore(&folder, &survey, epoch, config, &replica)?;
+        if !restored.unreadable.is_empty() {
+            // It was acknowledged, and nobody can be given it.
+            epoch = new_epoch();
+            for finding in &restored.unreadable {
+                error!(place = finding.place, "an event is left out: {}", finding.what);
+            }
+            error!(%epoch, "the log goes on in a new epoch; readers are told of a gap");
+            restored = restore::restore(&folder, &survey, epoch, config, &replica)?;
+        }
         let journal = Journal::open(folder.clone(), &survey, &config.disk).with_context(doing)?;
         let durability = config.disk.durability;
         Meta::new(epoch, durability, false).write(&folder).with_context(doing)?;

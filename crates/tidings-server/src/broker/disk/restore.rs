@@ -9,9 +9,10 @@ use tidings_hub::{Cursor, Epoch, Position};
 
 use super::super::idempotency::{Idempotency, IdempotencyBounds, IdempotencyKey};
 use super::super::replica::{Arrival, Replica};
+use super::entry::{Entry, NoContent};
 use super::folder::Folder;
 use super::segment::Walk;
-use super::survey::{Segment, Survey, in_order};
+use super::survey::{Finding, Segment, Survey, in_order};
 use crate::config::Config;
 use crate::revocations::{Mark, Revocation};
 
@@ -24,6 +25,8 @@ pub(super) struct Restored {
     pub(super) keys: Idempotency,
     pub(super) revoked: Revoked,
     pub(super) events: usize,
+    /// Events that are whole and yet not understood, as of a newer version. They are left out.
+    pub(super) unreadable: Vec<Finding>,
 }
 
 /// What one segment has for the node.
@@ -33,6 +36,7 @@ struct Contents {
     /// Keys, where their events stand, and when they were published.
     keys: Vec<(IdempotencyKey, Position, u64)>,
     revocations: Vec<Revocation>,
+    unreadable: Vec<Finding>,
 }
 
 /// Feeds the node with a log that is whole.
@@ -44,8 +48,12 @@ pub(super) fn restore(
     replica: &Replica,
 ) -> anyhow::Result<Restored> {
     let bounds: IdempotencyBounds = config.idempotency.into();
-    let mut restored =
-        Restored { keys: Idempotency::new(bounds), revoked: Revoked::new(), events: 0 };
+    let mut restored = Restored {
+        keys: Idempotency::new(bounds),
+        revoked: Revoked::new(),
+        events: 0,
+        unreadable: Vec::new(),
+    };
     let now = replica.clock.now();
     let kept = oldest_held(&survey.segments, config, now.unix_ms);
     let reserved = survey.reserved();
@@ -69,6 +77,7 @@ pub(super) fn restore(
             }
         };
         restored.events += contents.arrivals.len();
+        restored.unreadable.extend(contents.unreadable);
         replica.restore(contents.arrivals);
         for (key, position, time_ms) in contents.keys {
             let age_ms = now.unix_ms.saturating_sub(time_ms);
@@ -124,29 +133,35 @@ impl Contents {
         let mut walk = Walk::new(&bytes);
         loop {
             let at = walk.at();
-            let unreadable = || {
-                format!(
-                    "what stands in {} at byte {at} is whole but not understood; was it written by \
-                     a newer version?",
-                    path.display()
-                )
-            };
             let entry = walk.next().with_context(|| cannot_read(path))?;
             let Some(entry) = entry else { return Ok(contents) };
-            if entry.kind.is_event() {
-                if entry.time_ms > keys_since_ms
-                    && let Some(key) = entry.key().with_context(unreadable)?
-                {
-                    contents.keys.push((key, entry.position, entry.time_ms));
-                }
-                if with_events {
-                    let (event, time_ms) = entry.event().with_context(unreadable)?;
-                    let position = entry.position;
-                    contents.arrivals.push(Arrival { position, event, time_ms, received_ns: None });
-                }
+            let with_key = entry.time_ms > keys_since_ms;
+            if let Err(error) = contents.take(&entry, with_events, with_key) {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let place = format!("{name} at byte {at}");
+                contents.unreadable.push(Finding { place, what: error.to_string() });
             }
-            contents.revocations.extend(entry.revocation().with_context(unreadable)?);
         }
+    }
+
+    fn take(
+        &mut self,
+        entry: &Entry<'_>,
+        with_events: bool,
+        with_key: bool,
+    ) -> Result<(), NoContent> {
+        if entry.kind.is_event() {
+            if with_key && let Some(key) = entry.key()? {
+                self.keys.push((key, entry.position, entry.time_ms));
+            }
+            if with_events {
+                let (event, time_ms) = entry.event()?;
+                let position = entry.position;
+                self.arrivals.push(Arrival { position, event, time_ms, received_ns: None });
+            }
+        }
+        self.revocations.extend(entry.revocation()?);
+        Ok(())
     }
 }
 
