@@ -15,6 +15,7 @@ use super::segment::Walk;
 use super::survey::{Finding, Segment, Survey, in_order};
 use crate::config::Config;
 use crate::revocations::{Mark, Revocation};
+use crate::traces::Passage;
 
 /// Who is revoked, each subject once.
 pub(super) type Revoked = HashMap<Mark, Revocation>;
@@ -157,7 +158,9 @@ impl Contents {
             if with_events {
                 let (event, time_ms) = entry.event()?;
                 let position = entry.position;
-                self.arrivals.push(Arrival { position, event, time_ms, received_ns: None });
+                let passage = Passage::default();
+                let arrival = Arrival { position, event, time_ms, received_ns: None, passage };
+                self.arrivals.push(arrival);
             }
         }
         self.revocations.extend(entry.revocation()?);

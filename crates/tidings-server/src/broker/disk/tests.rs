@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Durability};
 use crate::metrics::Metrics;
 use crate::revocations::{Revocation, Revocations, Subject};
+use crate::traces::{Passage, Traces};
 
 /// The files of a folder, by name.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -40,7 +41,7 @@ impl Node {
         let hub = Arc::new(Mutex::new(Hub::new(Epoch::from_random(1), bounds)));
         let revoked = Arc::new(Mutex::new(Vec::new()));
         let clock = Clock::start();
-        let metrics = Arc::new(Metrics::new(clock, 0, &[]));
+        let metrics = Arc::new(Metrics::new(clock, 0, &[], Traces::default()));
         let heard = Arc::clone(&revoked);
         let on_revoked = Box::new(move |revocation| heard.lock().unwrap().push(revocation));
         let replica = Replica::new(Arc::clone(&hub), clock, metrics, Box::new(|_| {}), on_revoked);
@@ -87,7 +88,7 @@ fn publication(number: u64) -> Publication {
     let event = Event::new(EventType::default(), [topic], payload, None, 1000).unwrap();
     // Every other one has a key.
     let key = number.is_multiple_of(2).then(|| key(number));
-    Publication { event, key, received_ns: 0 }
+    Publication { event, key, received_ns: 0, passage: Passage::default() }
 }
 
 async fn publish(disk: &Disk, number: u64) -> Cursor {

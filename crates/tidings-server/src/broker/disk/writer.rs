@@ -185,7 +185,7 @@ impl Writer {
         turn: &mut Turn,
         reply: &mut Published,
     ) -> Outcome {
-        let Publication { event, key, received_ns } = publication;
+        let Publication { event, key, received_ns, passage } = publication;
         let now = self.replica.clock.now();
         let position = turn.position.next();
         let cursor = Cursor { position, ..turn.base };
@@ -203,7 +203,8 @@ impl Writer {
         turn.position = position;
         turn.is_written = true;
         let (time_ms, received_ns) = (now.unix_ms, Some(received_ns));
-        turn.steps.push(Step::Event(Arrival { position, event, time_ms, received_ns }, key));
+        let arrival = Arrival { position, event, time_ms, received_ns, passage };
+        turn.steps.push(Step::Event(arrival, key));
         Outcome::Stored(cursor)
     }
 

@@ -117,17 +117,17 @@ async fn a_full_disk_is_said_and_got_over() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_the_first_failed_fsync_nothing_is_acknowledged_any_more() {
     const GOOD: usize = 10;
-    // Of those positions that are set aside there are some left, so that the node's own events, which
-    // are not kept, still come.
     let folder = tempfile::tempdir().unwrap();
     let trace = folder.path().join("trace");
-    // The eleventh of a thread fails, and no other: what the system says afterwards is not believed.
-    let inject = format!("inject=fdatasync:error=EIO:when={}", GOOD + 1);
+    // One of the thread that writes fails, and no other: what the system says afterwards is not
+    // believed. The first sets positions aside for the node's own events, which go on.
+    let inject = format!("inject=fdatasync:error=EIO:when={}", 1 + GOOD + 1);
     let trace = trace.to_str().unwrap();
     let strace = ["strace", "-D", "-f", "-qq", "-o", trace, "-e", "trace=fdatasync", "-e", &inject];
     let log = folder.path().join("log");
     let server = Server::spawn(run_by(&strace, &serve(&log, &[])));
     let api = Api::new(&server.url());
+    assert_eq!(readiness(&api).await.0, 200);
     let begin = api.newest().await;
     let mut acknowledged = Vec::new();
     for number in 0..GOOD {
