@@ -26,9 +26,7 @@ async fn publish(api: Api, mut number: u64, told: Told) -> u64 {
     loop {
         let body = json!({ "topic": "a", "data": number, "key": format!("k{number}") });
         let Ok(answer) = api.post(body.to_string()).send().await else { return number };
-        if answer.status() != 201 {
-            panic!("{number}: {} {:?}", answer.status(), answer.text().await);
-        }
+        assert_eq!(answer.status(), 201, "{number}");
         let Ok(text) = answer.text().await else { return number };
         let Ok(answer) = serde_json::from_str::<Value>(&text) else { return number };
         let id = answer["id"].as_str().unwrap().to_owned();
@@ -86,7 +84,8 @@ async fn nothing_acknowledged_is_lost_or_repeated_however_often_the_node_is_kill
         let body = json!({ "topic": "a", "data": number, "key": format!("k{number}") });
         let answer = api.post(body.to_string()).send().await.unwrap();
         assert_eq!(answer.status(), 201);
-        told.lock().unwrap().insert(*number, json(answer).await["id"].as_str().unwrap().to_owned());
+        let id = json(answer).await["id"].as_str().unwrap().to_owned();
+        told.lock().unwrap().insert(*number, id);
     }
     // So are all others.
     let told = told.lock().unwrap().clone();
