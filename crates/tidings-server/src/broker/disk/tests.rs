@@ -120,6 +120,10 @@ fn files(folder: &Path) -> Files {
     files.map(|path| (name(&path), fs::read(&path).unwrap())).collect()
 }
 
+fn is_segment(name: &str) -> bool {
+    super::segment::number_of(name).is_some()
+}
+
 fn put(folder: &Path, files: &Files) {
     fs::remove_dir_all(folder).unwrap();
     fs::create_dir(folder).unwrap();
@@ -202,7 +206,7 @@ impl Killed {
 async fn a_log_with_any_byte_changed_or_any_end_missing_serves_nothing_wrong() {
     let killed = killed(6).await;
     let folder = folder();
-    let segments = killed.files.keys().filter(|name| name.ends_with(".log")).count();
+    let segments = killed.files.keys().filter(|name| is_segment(name)).count();
     assert!(segments > 2, "{segments}");
     assert!(killed.check(folder.path(), &killed.files, "as it was"));
     let mut kept = 0;
@@ -250,11 +254,11 @@ async fn what_was_never_acknowledged_is_cut_off_and_all_else_stays() {
     let ends = |name: &String, bytes: &Vec<u8>| before.get(name).map_or(0, Vec::len)..=bytes.len();
     let segments = after.iter().filter(|(name, bytes)| before.get(*name) != Some(bytes));
     let mut tried = 0;
-    for (name, bytes) in segments.filter(|(name, _)| name.ends_with(".log")) {
+    for (name, bytes) in segments.filter(|(name, _)| is_segment(name)) {
         for end in ends(name, bytes) {
             // Written up to here and acknowledged up to there; what comes later had not begun.
             let mut files = before.clone();
-            let earlier = after.iter().filter(|(it, _)| it.ends_with(".log") && *it < name);
+            let earlier = after.iter().filter(|(it, _)| is_segment(it) && *it < name);
             files.extend(earlier.map(|(name, bytes)| (name.clone(), bytes.clone())));
             files.insert(name.clone(), bytes[..end].to_vec());
             put(work.path(), &files);
@@ -277,7 +281,7 @@ async fn after_a_power_cut_a_torn_end_is_not_taken_for_one_that_was_never_acknow
     super::meta::tests::leave_in_another_boot(&Folder::new(folder.path()));
     let files = files(folder.path());
     assert!(killed.check(folder.path(), &files, "whole"), "a whole log is what it was");
-    let newest = files.keys().rfind(|name| name.ends_with(".log")).unwrap();
+    let newest = files.keys().rfind(|name| is_segment(name)).unwrap();
     let mut torn = files.clone();
     torn.get_mut(newest).unwrap().extend_from_slice(&[0; 100]);
     assert!(!killed.check(folder.path(), &torn, "torn"));
@@ -289,7 +293,7 @@ async fn keys_and_revocations_outlive_damage_and_what_is_damaged_is_kept_aside()
     let killed = killed(6).await;
     let folder = folder();
     let mut files = killed.files.clone();
-    let oldest = files.keys().find(|name| name.ends_with(".log")).unwrap().clone();
+    let oldest = files.keys().find(|name| is_segment(name)).unwrap().clone();
     let bytes = files.get_mut(&oldest).unwrap();
     // The last entry of the first segment: what comes after it in the next is another file.
     let last = bytes.len() - 1;
