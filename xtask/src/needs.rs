@@ -24,6 +24,8 @@ pub(crate) enum Need {
     Nginx,
     /// Redis with its own client, which the tests start.
     Redis,
+    /// `strace`, which lets a system call fail.
+    Strace,
 }
 
 const NGINX: &str = "/usr/sbin/nginx";
@@ -46,6 +48,10 @@ impl Need {
             Self::Curl => match on_path("curl") {
                 Some(_) => Ok(()),
                 None => apt_install("curl", &|| on_path("curl").is_some()),
+            },
+            Self::Strace => match on_path("strace") {
+                Some(_) => Ok(()),
+                None => apt_install("strace", &|| on_path("strace").is_some()),
             },
             Self::Nginx if Path::new(NGINX).is_file() => Ok(()),
             Self::Nginx => apt_install("nginx-light", &|| Path::new(NGINX).is_file()),

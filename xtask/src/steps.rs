@@ -161,7 +161,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "cargo test",
         groups: &[Group::Rust],
-        needs: &[Need::Nginx, Need::Redis],
+        needs: &[Need::Nginx, Need::Redis, Need::Strace],
         arguments: &["test", "--workspace", "--locked", "--no-fail-fast"],
         counts: Some(Runner::Cargo),
         ..BLANK

@@ -2,6 +2,7 @@
 //! and reads nothing else.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
@@ -102,6 +103,16 @@ pub(crate) enum What {
         /// Events of replay.
         #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
         events: u32,
+    },
+    /// One event a request, each on the disk before it is answered: the broker `disk`, beside a bare
+    /// loop that appends as much as often. Starts a server of its own.
+    Log {
+        /// Connections that publish; several numbers are several runs.
+        #[arg(long, value_delimiter = ',', value_parser = at_least_one, default_value = "64")]
+        publishers: Vec<usize>,
+        /// Where to make a folder for the log, which is removed afterwards.
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        folder: PathBuf,
     },
     /// Be the floor: accept, and write what is posted to everyone.
     #[command(hide = true)]
@@ -232,6 +243,9 @@ impl What {
                     Scenario::Replay { events: *events, payload_bytes: 256 },
                 ]);
                 all
+            }
+            Self::Log { publishers, .. } => {
+                publishers.iter().map(|&publishers| Scenario::Log { publishers }).collect()
             }
             Self::FloorServer { .. } => Vec::new(),
         }

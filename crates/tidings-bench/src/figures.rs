@@ -48,6 +48,10 @@ pub(crate) const CALM_CPU: Metric =
 pub(crate) const STORM_TO_CALM: Metric =
     metric("storm_to_calm", "storm / connects + deliveries", Unit::Plain);
 pub(crate) const EVENTS: Metric = metric("events_per_sec", "events", Unit::PerSecond);
+pub(crate) const BARE_EVENTS: Metric =
+    metric("bare_events_per_sec", "events, appended by a bare loop", Unit::PerSecond);
+pub(crate) const TO_BARE: Metric = metric("to_bare", "log / bare loop", Unit::Plain);
+pub(crate) const PER_WRITE: Metric = metric("events_per_write", "events per write", Unit::Plain);
 pub(crate) const CPU_PER_EVENT: Metric =
     metric("cpu_per_event_ns", "server CPU per event", Unit::Nanoseconds);
 pub(crate) const BYTES_PER_SEC: Metric = metric("bytes_per_sec", "bytes per second", Unit::Bytes);

@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use serde_json::json;
 use crate::args::{BenchArgs, Options, What};
 use crate::process::{Processes, Program};
 use crate::report::{self, Outcome};
-use crate::scenario::{Scenario, Setup, Topics};
+use crate::scenario::{OwnLog, Scenario, Setup, Topics};
 use crate::target::{Profile, Speech, Target, Template, address_of};
 use crate::token::Minter;
 use crate::{floor, machine};
@@ -35,6 +36,17 @@ pub struct OwnServer {
     pub api_key: String,
     /// What it verifies tokens with.
     pub token_secret: Option<String>,
+    /// How it keeps a log, if it can.
+    pub(crate) log: Option<LogSpeech>,
+}
+
+/// A log that a server can be told to keep, and looked into.
+#[derive(Debug, Clone)]
+pub(crate) struct LogSpeech {
+    /// What tells it where; `{folder}` in a value is replaced by the place.
+    pub(crate) environment: Vec<(String, String)>,
+    /// What prints its counts as JSON; `{folder}` in an argument likewise.
+    pub(crate) stats: Vec<String>,
 }
 
 /// Measures what the arguments say, and prints it. The exit code is 1 where an event was lost or
@@ -49,6 +61,12 @@ pub fn run(args: BenchArgs, host: &Host) -> Result<ExitCode> {
     }
     let scenarios = args.what.scenarios();
     let options = args.options;
+    let mut host = host.clone();
+    let log = match &args.what {
+        What::Log { folder, .. } if options.url.is_none() => Some(keep_log(&mut host, folder)?),
+        _ => None,
+    };
+    let host = &host;
     let most = scenarios.iter().map(|scenario| scenario.connections()).max().unwrap_or(0);
     machine::allow_descriptors(most)?;
     if let Some(pin) = options.pin {
@@ -64,6 +82,7 @@ pub fn run(args: BenchArgs, host: &Host) -> Result<ExitCode> {
         at_once: options.at_once,
         sources: options.sources,
         topics: Topics::new(),
+        log,
     };
 
     let mut outcomes = Vec::new();
@@ -100,6 +119,8 @@ pub fn run(args: BenchArgs, host: &Host) -> Result<ExitCode> {
         });
         writeln!(std::io::stdout(), "{document:#}")?;
     }
+    // Before the folder of its log goes.
+    drop(server);
     Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -195,6 +216,19 @@ fn start_floor(options: &Options, host: &Host) -> Result<Target> {
     let program = Program { command, environment: Vec::new() };
     let processes = Processes::start(program, address, options.pin).context("the floor")?;
     Ok(Target { address, processes, speech: Speech::Floor(Template::usual(options.payload)) })
+}
+
+/// Has the server that is started keep a log in a folder of its own.
+fn keep_log(host: &mut Host, within: &Path) -> Result<OwnLog> {
+    let server = host.server.as_mut().context("there is no server to start")?;
+    let speech = server.log.clone().context("the server cannot keep a log")?;
+    let folder = within.join(format!("tidings-bench-{}", std::process::id()));
+    std::fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let fill = |text: &String| text.replace("{folder}", &folder.to_string_lossy());
+    let variables = speech.environment.iter().map(|(name, value)| (name.clone(), fill(value)));
+    server.program.environment.extend(variables);
+    let stats = speech.stats.iter().map(fill).collect();
+    Ok(OwnLog { folder, stats })
 }
 
 /// An address that nobody listens on now. Somebody else might take it in between; then the server

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::process::Program;
-use crate::run::OwnServer;
+use crate::run::{LogSpeech, OwnServer};
 
 /// Caps off, and as many events kept as a replay asks for.
 const SETTINGS: &[(&str, &str)] = &[
@@ -14,6 +14,14 @@ const SETTINGS: &[(&str, &str)] = &[
     ("TIDINGS_LIMITS__CONNECTIONS_PER_ADDRESS", "0"),
     ("TIDINGS_LOG__EVENTS_PER_TOPIC_MAX", "20000"),
     ("TIDINGS_LOG", "warn"),
+];
+
+/// A log that keeps all that a round publishes.
+const LOG_SETTINGS: &[(&str, &str)] = &[
+    ("TIDINGS_BROKER", "disk:{folder}/log"),
+    ("TIDINGS_LOG__EVENTS_PER_TOPIC_MAX", "1000000"),
+    ("TIDINGS_LOG__BYTES_MAX", "4294967296"),
+    ("TIDINGS_DISK__BYTES_MAX", "68719476736"),
 ];
 
 impl OwnServer {
@@ -30,6 +38,11 @@ impl OwnServer {
         let binary = binary.to_string_lossy().into_owned();
         let command = [&binary, "serve", "--listen", "{listen}"].map(str::to_owned).to_vec();
         let program = Program { command, environment };
-        Self { program, api_key, token_secret: Some(token_secret) }
+        let settings =
+            LOG_SETTINGS.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        let stats = [&binary, "log", "stats", "--json", "--folder", "{folder}/log"];
+        let log =
+            LogSpeech { environment: settings.collect(), stats: stats.map(str::to_owned).to_vec() };
+        Self { program, api_key, token_secret: Some(token_secret), log: Some(log) }
     }
 }

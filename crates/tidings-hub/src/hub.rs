@@ -254,7 +254,8 @@ impl Hub {
         self.log.skip_to(position);
     }
 
-    /// The position before the oldest event that is held, or the newest position when none is.
+    /// The position before the oldest event that is held, or the newest position when none is. The
+    /// hub's own events do not count.
     pub fn kept_after(&self) -> Position {
         self.log.kept_after()
     }

@@ -153,7 +153,10 @@ impl Log {
     }
 
     pub(crate) fn kept_after(&self) -> Position {
-        self.order.oldest().map_or(self.newest, |oldest| oldest.position.previous())
+        // The hub has few of its own, so few are passed over.
+        let mut places = self.order.after(Position::START);
+        let oldest = places.find(|place| !self.entry(place.entry).event.is_own());
+        oldest.map_or(self.newest, |oldest| oldest.position.previous())
     }
 
     /// The newest position ever appended.

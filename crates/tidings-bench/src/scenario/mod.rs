@@ -5,6 +5,7 @@ mod connect;
 mod fanout;
 mod idle;
 mod latency;
+mod log;
 mod publish;
 mod replay;
 mod storm;
@@ -19,6 +20,7 @@ use crate::figures::{self, Figures};
 use crate::machine;
 use crate::swarm::{PER_SOURCE, Swarm};
 use crate::target::{Events, Target, Wish};
+pub(crate) use log::OwnLog;
 
 /// How often an event is published before the listeners that still miss it are an error.
 const WARM_UPS_MAX: u32 = 10;
@@ -35,6 +37,7 @@ pub(crate) enum Scenario {
     Storm { listeners: usize, missed: u32 },
     Publish { batch: u32, publishers: usize },
     Replay { events: u32, payload_bytes: usize },
+    Log { publishers: usize },
 }
 
 /// What holds for every round of a run.
@@ -48,6 +51,8 @@ pub(crate) struct Setup {
     /// Loopback addresses to connect from; as many as are needed when not given.
     pub(crate) sources: Option<usize>,
     pub(crate) topics: Topics,
+    /// The log of a server of our own, where its server has one.
+    pub(crate) log: Option<OwnLog>,
 }
 
 /// Topics that no earlier round, and no earlier run, has published to.
@@ -78,6 +83,7 @@ impl Scenario {
             Self::Storm { .. } => "storm",
             Self::Publish { .. } => "publish",
             Self::Replay { .. } => "replay",
+            Self::Log { .. } => "log",
         }
     }
 
@@ -108,6 +114,9 @@ impl Scenario {
             Self::Replay { events, payload_bytes } => {
                 format!("replay: {events} events of {payload_bytes} bytes to one reader")
             }
+            Self::Log { publishers } => {
+                format!("log: one event a request on {publishers} connections, each on the disk")
+            }
         }
     }
 
@@ -132,6 +141,7 @@ impl Scenario {
             Self::Replay { events, payload_bytes } => {
                 json!({ "events": events, "payload_bytes": payload_bytes })
             }
+            Self::Log { publishers } => json!({ "publishers": publishers }),
         }
     }
 
@@ -142,7 +152,7 @@ impl Scenario {
             | Self::Latency { listeners, .. }
             | Self::Storm { listeners, .. } => listeners,
             Self::Idle { connections, .. } | Self::Connect { connections } => connections,
-            Self::Publish { publishers, .. } => publishers,
+            Self::Publish { publishers, .. } | Self::Log { publishers } => publishers,
             Self::Replay { .. } => 1,
         }
     }
@@ -157,7 +167,7 @@ impl Scenario {
 
     /// Whether the floor has an equal of it. It has none of publishing: it does not read events.
     pub(crate) fn has_floor(self) -> bool {
-        !matches!(self, Self::Publish { .. })
+        !matches!(self, Self::Publish { .. } | Self::Log { .. })
     }
 
     /// One round. `target` is at rest before and after it.
@@ -178,6 +188,7 @@ impl Scenario {
             Self::Storm { listeners, missed } => storm::round(run, listeners, missed),
             Self::Publish { batch, publishers } => publish::round(run, batch, publishers),
             Self::Replay { events, payload_bytes } => replay::round(run, events, payload_bytes),
+            Self::Log { publishers } => log::round(run, publishers),
         }?;
         let probe = std::mem::take(&mut swarm.seen.probe);
         drop(swarm);

@@ -5,12 +5,23 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use super::Run;
+use super::{Run, Taken};
 use crate::figures::{self, Figures};
 use crate::publisher::Publisher;
 use crate::target::Events;
 
-pub(super) fn round(run: Run<'_>, batch: u32, publishers: usize) -> Result<Figures> {
+pub(super) fn round(mut run: Run<'_>, batch: u32, publishers: usize) -> Result<Figures> {
+    let (events, taken) = load(&mut run, batch, publishers)?;
+    let events = figures::real(events);
+    let mut figures = Figures::default();
+    figures.add(figures::EVENTS, events / taken.secs);
+    figures.add(figures::CPU_PER_EVENT, taken.server_ns / events);
+    figures.add(figures::CLIENT_BUSY, taken.client_busy);
+    Ok(figures)
+}
+
+/// Publishes for the time of a round: how many events, and what that took.
+pub(super) fn load(run: &mut Run<'_>, batch: u32, publishers: usize) -> Result<(u64, Taken)> {
     let mut request = Vec::new();
     let events = Events {
         topic: &run.topic.clone(),
@@ -24,7 +35,6 @@ pub(super) fn round(run: Run<'_>, batch: u32, publishers: usize) -> Result<Figur
         run.swarm.add_publisher()?;
     }
 
-    let mut run = run;
     let watch = run.watch()?;
     let begun = Instant::now();
     let mut batches: u64 = 0;
@@ -50,11 +60,5 @@ pub(super) fn round(run: Run<'_>, batch: u32, publishers: usize) -> Result<Figur
         }
     }
     let taken = run.taken(&watch)?;
-
-    let events = figures::real(batches * u64::from(batch));
-    let mut figures = Figures::default();
-    figures.add(figures::EVENTS, events / taken.secs);
-    figures.add(figures::CPU_PER_EVENT, taken.server_ns / events);
-    figures.add(figures::CLIENT_BUSY, taken.client_busy);
-    Ok(figures)
+    Ok((batches * u64::from(batch), taken))
 }

@@ -95,6 +95,23 @@ impl Idempotency {
         used.answers[key.index] = Some(cursor);
     }
 
+    /// Forgets a key that was remembered for what was not stored after all.
+    pub(crate) fn forget(&mut self, key: &IdempotencyKey) {
+        let name = name(key);
+        let Some(used) = self.used.get_mut(&name) else { return };
+        if let Some(answer) = used.answers.get_mut(key.index) {
+            *answer = None;
+        }
+        if used.answers.iter().all(Option::is_none) {
+            self.answers -= used.answers.len();
+            self.used.remove(&name);
+            // It is among the newest.
+            if let Some(index) = self.oldest_first.iter().rposition(|(_, used)| *used == name) {
+                self.oldest_first.remove(index);
+            }
+        }
+    }
+
     pub(crate) fn expire(&mut self, uptime_ms: u64) {
         let window_ms = self.bounds.window_secs * 1000;
         while self.oldest_first.front().is_some_and(|(used_ms, _)| used_ms + window_ms <= uptime_ms)
@@ -155,6 +172,22 @@ mod tests {
         assert_eq!(keys.look_up(&key("a", "k", 0, 1), 600_999), Seen::Same(cursor(5)));
         assert_eq!(keys.look_up(&key("a", "k", 0, 1), 601_000), Seen::Never);
         assert!(keys.used.is_empty());
+    }
+
+    #[test]
+    fn a_key_of_what_was_not_stored_is_as_if_never_used() {
+        let mut keys = Idempotency::new(IdempotencyBounds { window_secs: 600, keys_max: 10 });
+        keys.remember(&key("a", "k", 0, 1), cursor(5), 1000);
+        keys.remember(&key("a", "l", 0, 1), cursor(6), 1000);
+        keys.remember(&key("a", "l", 1, 1), cursor(7), 1000);
+        keys.forget(&key("a", "l", 1, 1));
+        assert_eq!(keys.look_up(&key("a", "l", 1, 1), 1000), Seen::Never);
+        assert_eq!(keys.look_up(&key("a", "l", 0, 1), 1000), Seen::Same(cursor(6)));
+        keys.forget(&key("a", "l", 0, 1));
+        assert_eq!(keys.look_up(&key("a", "l", 0, 2), 1000), Seen::Never);
+        assert_eq!((keys.answers, keys.oldest_first.len()), (1, 1));
+        keys.remember(&key("a", "l", 0, 2), cursor(8), 2000);
+        assert_eq!(keys.look_up(&key("a", "l", 0, 2), 601_000), Seen::Same(cursor(8)));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::revocations::Revocation;
 use crate::traces::Passage;
 
 pub(crate) use self::redis::Redis;
-pub(crate) use disk::Disk;
+pub(crate) use disk::{Disk, Inspection, LogStats};
 pub(crate) use idempotency::{Fingerprint, IdempotencyKey};
 pub(crate) use memory::Memory;
 pub(crate) use nats::Nats;

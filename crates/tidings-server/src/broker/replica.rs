@@ -111,7 +111,12 @@ impl Replica {
 
     /// Takes an event of the hub's own in, whose place is the next one and which counts in no metric.
     pub(super) fn store_own(&self, event: Event) -> Cursor {
-        let stored = self.hub().append(event, self.clock.now()).event;
+        let mut hub = self.hub();
+        let now = self.clock.now();
+        // What comes after it, by whatever clock, is not from before it.
+        self.newest_uptime_ms.fetch_max(now.uptime_ms, Ordering::Relaxed);
+        let stored = hub.append(event, now).event;
+        drop(hub);
         let cursor = stored.cursor();
         (self.on_stored)(&[stored]);
         cursor

@@ -9,6 +9,7 @@ mod config;
 mod doctor;
 mod hub_args;
 mod listen;
+mod log;
 mod output;
 mod publish;
 mod serve;
@@ -52,6 +53,8 @@ enum Command {
     Token(Box<token::Command>),
     #[command(subcommand)]
     Config(config::Command),
+    #[command(subcommand)]
+    Log(log::Command),
     #[cfg(target_os = "linux")]
     Bench(Box<bench::Args>),
     Completions(completions::Args),
@@ -92,6 +95,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Doctor(args) => block_on(doctor::run(args)),
         Command::Token(command) => token::run(*command),
         Command::Config(command) => config::run(command),
+        Command::Log(command) => log::run(command),
         #[cfg(target_os = "linux")]
         Command::Bench(args) => bench::run(*args),
         Command::Completions(args) => completions::run(&args),

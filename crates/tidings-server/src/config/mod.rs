@@ -8,6 +8,7 @@ mod alert_demands;
 mod alerts;
 mod catalogue;
 mod demands;
+mod disk;
 mod document;
 mod layers;
 mod mail;
@@ -37,6 +38,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::redis::Redis;
 pub use alerts::{AlertLog, AlertMail, Alerts, Webhook, WebhookFormat};
+pub use disk::{Disk, Durability};
 pub use document::default_document;
 pub use mail::{MailAddress, SmtpSecurity, SmtpUrl};
 pub use names::{CookieName, ForwardedHeader};
@@ -128,6 +130,8 @@ pub struct Config {
     pub idempotency: Idempotency,
     /// How the log is kept in NATS, where `broker` names one.
     pub nats: Nats,
+    /// How the broker `disk` keeps the log.
+    pub disk: Disk,
     /// Encrypted connections, on every address listened on.
     pub tls: Tls,
     /// Tokens: signed by the application, carried by its users.
@@ -175,6 +179,7 @@ impl Default for Config {
             limits: Limits::default(),
             idempotency: Idempotency::default(),
             nats: Nats::default(),
+            disk: Disk::default(),
             tls: Tls::default(),
             tokens: Tokens::default(),
             auth: Auth::default(),
@@ -228,6 +233,7 @@ impl Config {
             limits: _,
             idempotency,
             nats,
+            disk,
             tls,
             tokens: _,
             auth: _,
@@ -252,6 +258,7 @@ impl Config {
             ("redis", *redis != other.redis),
             ("idempotency", *idempotency != other.idempotency),
             ("nats", *nats != other.nats),
+            ("disk", *disk != other.disk),
             ("otlp", *otlp != other.otlp),
         ];
         differs.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()

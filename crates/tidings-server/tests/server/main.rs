@@ -12,6 +12,8 @@ mod alerts;
 mod bad_requests;
 mod command_line;
 mod credentials;
+#[cfg(target_os = "linux")]
+mod disk;
 mod doctor;
 mod grants;
 mod lifecycle;
