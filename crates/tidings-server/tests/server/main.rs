@@ -14,6 +14,7 @@ mod command_line;
 mod credentials;
 mod doctor;
 mod grants;
+mod history;
 mod lifecycle;
 mod limits;
 mod metrics;
