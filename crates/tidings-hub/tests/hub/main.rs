@@ -6,6 +6,7 @@
 
 mod cost;
 mod injection;
+mod lifetimes;
 mod listing;
 mod model;
 mod naive;

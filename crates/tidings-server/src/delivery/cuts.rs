@@ -108,15 +108,17 @@ fn a_batch_cut_at_any_byte_is_gone_on_with_from_the_reported_place() {
     }
 }
 
-/// What a reader behind is written in all, when its socket has room for these many bytes at a time.
-fn read_all(log: &SharedLog, selection: &Selection, page_events: usize, rooms: &[usize]) -> String {
+/// What a reader behind is written in all from a cursor on, when its socket has room for these many
+/// bytes at a time.
+fn read_all(
+    log: &SharedLog,
+    from: Cursor,
+    selection: &Selection,
+    page_events: usize,
+    rooms: &[usize],
+) -> String {
     let first_bytes = Bytes::from_static(b"head\n\n");
-    let mut behind = Behind::new(
-        first_bytes,
-        Reader::at(Cursor { position: Position::START, ..log.newest() }),
-        false,
-        Tick(0),
-    );
+    let mut behind = Behind::new(first_bytes, Reader::at(from), false, Tick(0));
     behind.replays_up_to(log.newest().position);
     let mut work = Work::default();
     let mut socket = Socket::default();
@@ -140,6 +142,19 @@ fn read_all(log: &SharedLog, selection: &Selection, page_events: usize, rooms: &
     text
 }
 
+/// That a reader gets the same wherever its socket is full, and how many gaps it is told of.
+fn check_cuts(log: &SharedLog, from: Cursor, selection: &Selection, page_events: usize) -> usize {
+    let read = |rooms: &[usize]| read_all(log, from, selection, page_events, rooms);
+    let whole = read(&[]);
+    for first in 0..=whole.len() {
+        for rest in [0, 1, 40] {
+            assert_eq!(read(&[first, rest]), whole, "cut at {first}, then after {rest} more");
+        }
+    }
+    assert_eq!(read(&vec![1; 2 * whole.len()]), whole, "byte by byte");
+    whole.matches("event: tidings.gap").count()
+}
+
 #[test]
 fn a_reader_that_catches_up_gets_the_same_wherever_its_socket_is_full() {
     let mut hub = hub(4);
@@ -149,20 +164,31 @@ fn a_reader_that_catches_up_gets_the_same_wherever_its_socket_is_full() {
     }
     append(&mut hub, "quiet", "two");
     let log = SharedLog::new(Arc::new(Mutex::new(hub)), Clock::start());
+    let start = Cursor { position: Position::START, ..log.newest() };
     let selections = [&["busy"][..], &["quiet"], &["busy", "quiet"], &["**"], &["other"]];
     for (patterns, page_events) in selections.iter().flat_map(|one| [(one, 3), (one, 100)]) {
         let patterns = patterns.iter().map(|pattern| Pattern::new(pattern).unwrap());
         let selection = Selection::new(patterns);
-        let whole = read_all(&log, &selection, page_events, &[]);
+        let gaps = check_cuts(&log, start, &selection, page_events);
         let lost = selection.matches_topic(&Topic::new("busy").unwrap());
-        assert_eq!(whole.matches("event: tidings.gap").count(), usize::from(lost), "{whole}");
-        for first in 0..=whole.len() {
-            for rest in [0, 1, 40] {
-                let cut = read_all(&log, &selection, page_events, &[first, rest]);
-                assert_eq!(cut, whole, "cut at {first}, then after {rest} more");
-            }
-        }
-        let bytewise = read_all(&log, &selection, page_events, &vec![1; 2 * whole.len()]);
-        assert_eq!(bytewise, whole, "byte by byte");
+        assert_eq!(gaps, usize::from(lost));
+    }
+}
+
+/// Its position, ahead of all in the new log, means nothing there.
+#[test]
+fn a_reader_whose_log_is_another_by_now_gets_all_of_it_wherever_its_socket_is_full() {
+    let mut hub = hub(100);
+    for number in 0..5 {
+        append(&mut hub, "busy", &format!("event {number}"));
+    }
+    let log = SharedLog::new(Arc::new(Mutex::new(hub)), Clock::start());
+    let before = Cursor { epoch: Epoch::from_random(2), position: Position::new(950) };
+    for (topic, page_events) in [("busy", 2), ("busy", 100), ("other", 100)] {
+        let selection = Selection::new([Pattern::new(topic).unwrap()]);
+        assert_eq!(check_cuts(&log, before, &selection, page_events), 1, "{topic}");
+        let whole = read_all(&log, before, &selection, page_events, &[]);
+        let events = whole.matches("\ntopic: ").count();
+        assert_eq!(events, if topic == "busy" { 5 } else { 0 }, "{whole}");
     }
 }
