@@ -12,6 +12,7 @@ mod alerts;
 mod bad_requests;
 mod command_line;
 mod credentials;
+mod deploying;
 mod doctor;
 mod grants;
 mod history;
