@@ -50,7 +50,7 @@ async fn nodes_behind_nginx_are_rolled_under_load_and_nothing_is_lost_or_repeate
     let failures = attempts.failures();
     assert!(failures <= 1.max(attempts.acknowledged / 1000), "{attempts:?}");
     let log = nginx.access_log();
-    assert!(log.contains("GET /api/sse 200") && !log.contains("topic="), "no query is logged");
+    assert!(log.contains("\"GET /api/sse\" 200") && !log.contains("topic="), "no query is logged");
 }
 
 /// Waits until a node takes events, as whoever rolls the next one does.

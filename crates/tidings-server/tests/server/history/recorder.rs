@@ -136,6 +136,11 @@ impl Run {
         self.shared.attempts.lock().unwrap_or_else(PoisonError::into_inner).acknowledged
     }
 
+    /// How many attempts to publish have failed so far.
+    pub fn failures(&self) -> usize {
+        self.shared.attempts.lock().unwrap_or_else(PoisonError::into_inner).failures()
+    }
+
     /// Waits until so many more events are acknowledged.
     pub async fn more(&self, events: usize) {
         let wanted = self.acknowledged() + events;
