@@ -24,6 +24,8 @@ Usage: cargo xtask <task>
 
   serve [--release] [arguments…]     build and run `tidings serve --dev` with these arguments
   test [--only rust|web|lint]        install what the tests need, then run all of them
+  test --only traces                 the feature `otlp`, which takes minutes to build and is not in the
+                                     others
   bench-peers [arguments…]           measure Tidings beside nchan and better-sse; the arguments go to
                                      the load generator, as in --pin --rounds=5";
 

@@ -1,5 +1,9 @@
 //! What `cargo xtask test` does, as one table in the order it is done: cheap checks first, so that
 //! a slip shows in seconds. Knows what to run, not how; `test` runs it.
+//!
+//! Tests turn on features of a few dependencies (tokio, libc), and what is built without these shares
+//! next to nothing with what is built with them, the C of the cryptography included. Cargo turns them on
+//! for examples too, so every step that builds asks for `--examples`, though there are none.
 
 use crate::count::Runner;
 use crate::needs::Need;
@@ -10,6 +14,8 @@ pub(crate) enum Group {
     Lint,
     Rust,
     Web,
+    /// The feature `otlp`: minutes of compiling that few changes need.
+    Traces,
 }
 
 impl Group {
@@ -18,6 +24,7 @@ impl Group {
             "lint" => Self::Lint,
             "rust" => Self::Rust,
             "web" => Self::Web,
+            "traces" => Self::Traces,
             _ => return None,
         })
     }
@@ -27,6 +34,15 @@ impl Group {
             Self::Lint => "lint",
             Self::Rust => "rust",
             Self::Web => "web",
+            Self::Traces => "traces",
+        }
+    }
+
+    /// Whether it is also run when no group is asked for.
+    pub(crate) fn is_in_every_run(self) -> bool {
+        match self {
+            Self::Lint | Self::Rust | Self::Web => true,
+            Self::Traces => false,
         }
     }
 }
@@ -113,7 +129,17 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "rustdoc",
         groups: &[Group::Lint],
-        arguments: &["doc", "--workspace", "--no-deps", "--locked"],
+        // The libraries and the programs of another name than theirs, as without a choice.
+        arguments: &[
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--locked",
+            "--lib",
+            "--bin=tidings",
+            "--bin=xtask",
+            "--examples",
+        ],
         environment: &[("RUSTDOCFLAGS", "-Dwarnings")],
         ..BLANK
     },
@@ -129,7 +155,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "build",
         groups: &[Group::Rust, Group::Web],
-        arguments: &["build", "--workspace", "--locked"],
+        arguments: &["build", "--workspace", "--locked", "--lib", "--bins", "--examples"],
         ..BLANK
     },
     Step {
@@ -141,8 +167,8 @@ pub(crate) const STEPS: &[Step] = &[
         ..BLANK
     },
     Step {
-        // What a user can notice is the same when the HTTP library has the streams' sockets. With the
-        // whole workspace, as before: one package alone has other features, and builds all anew.
+        // What a user can notice is the same when the HTTP library has the streams' sockets. Asked of
+        // the workspace, as above: one package alone could come to have other features.
         name: "on hyper",
         groups: &[Group::Rust],
         arguments: &[
@@ -191,6 +217,43 @@ pub(crate) const STEPS: &[Step] = &[
         program: Program::Npm("vitest"),
         arguments: &["run", "--root", "e2e"],
         counts: Some(Runner::Vitest),
+        ..BLANK
+    },
+    Step {
+        name: "clippy traces",
+        groups: &[Group::Traces],
+        needs: &[Need::CargoComponent("clippy", "clippy")],
+        arguments: &[
+            "clippy",
+            "-p",
+            "tidings-server",
+            "--features",
+            "otlp",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-Dwarnings",
+        ],
+        ..BLANK
+    },
+    Step {
+        name: "traces",
+        groups: &[Group::Traces],
+        arguments: &[
+            "test",
+            "-p",
+            "tidings-server",
+            "--features",
+            "otlp",
+            "--locked",
+            "--no-fail-fast",
+            "--lib",
+            "--test",
+            "server",
+            "--",
+            "traces",
+        ],
+        counts: Some(Runner::Cargo),
         ..BLANK
     },
 ];

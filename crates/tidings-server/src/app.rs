@@ -32,6 +32,7 @@ use crate::readiness::Readiness;
 use crate::revocations::Revocations;
 use crate::stats::Stats;
 use crate::tls::Tls;
+use crate::traces::Traces;
 
 /// How often it is seen which sessions of open streams are to be asked for again.
 const RECHECK_EVERY: Duration = Duration::from_secs(1);
@@ -132,6 +133,7 @@ async fn stop(
     if ended.is_err() {
         warn!(streams = hub.delivery.streams(), "some connections did not end in drain_secs");
     }
+    hub.traces.finish().await;
     info!("stopped");
 }
 
@@ -149,7 +151,8 @@ async fn build(config: Config) -> anyhow::Result<Arc<Hub>> {
     let shards = if config.streams.own_sockets { cores() } else { 0 };
     let shared_log = SharedLog::new(Arc::clone(&log), clock);
     let revocations = Arc::new(Revocations::default());
-    let metrics = Arc::new(Metrics::new(clock, shards, Problem::CODES));
+    let traces = Traces::start(&config.otlp, clock)?;
+    let metrics = Arc::new(Metrics::new(clock, shards, Problem::CODES, traces.clone()));
     let delivery =
         Delivery::start(shared_log, shards, Arc::clone(&revocations), Arc::clone(&metrics))
             .context("cannot start delivery threads")?;
@@ -192,6 +195,7 @@ async fn build(config: Config) -> anyhow::Result<Arc<Hub>> {
         live_sessions,
         clock,
         metrics,
+        traces,
         insecure_user_ids,
     }))
 }

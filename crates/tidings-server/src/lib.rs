@@ -25,3 +25,4 @@ mod revocations;
 mod rewound;
 mod stats;
 mod tls;
+mod traces;

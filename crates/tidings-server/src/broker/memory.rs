@@ -58,7 +58,7 @@ impl Memory {
     }
 
     fn store(&self, publication: Publication, stored: &mut Vec<Arc<StoredEvent>>) -> Cursor {
-        let event = self.replica.store(publication.event, publication.received_ns);
+        let event = self.replica.store(publication);
         let cursor = event.cursor();
         stored.push(event);
         cursor

@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep};
 use crate::delivery::{AdmissionBounds, Full};
 use crate::limits::{Quota, SharedKey, Verdict};
 use crate::revocations::Revocation;
+use crate::traces::Passage;
 
 pub(crate) use disk::Disk;
 pub(crate) use idempotency::{Fingerprint, IdempotencyKey};
@@ -55,6 +56,8 @@ pub(crate) struct Publication {
     pub(crate) key: Option<IdempotencyKey>,
     /// When its request had been read, in nanoseconds of uptime.
     pub(crate) received_ns: u64,
+    /// What is told of its trace, if it has one.
+    pub(crate) passage: Passage,
 }
 
 /// What became of a publication.

@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidings_hub::{Cursor, Event, Hub, Moment, Position, StoredEvent};
 
+use super::Publication;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::revocations::Revocation;
+use crate::traces::Passage;
 
 /// Events appended under one hold of the hub's lock; readers get a turn between them.
 pub(super) const APPENDED_AT_ONCE_MAX: usize = 256;
@@ -41,6 +43,8 @@ pub(super) struct Arrival {
     pub(super) time_ms: u64,
     /// When this node had read its request, in nanoseconds of uptime, where it was published here.
     pub(super) received_ns: Option<u64>,
+    /// What is told of its trace, where it was published here and has one.
+    pub(super) passage: Passage,
 }
 
 impl Replica {
@@ -73,6 +77,7 @@ impl Replica {
                 let stored_ns = self.clock.uptime_ns();
                 let received_ns = arrival.received_ns.unwrap_or(stored_ns);
                 self.metrics.flights.depart(event.position(), received_ns, stored_ns);
+                arrival.passage.departs(event.position(), stored_ns);
                 stored.push(event);
             }
             drop(hub);
@@ -91,12 +96,13 @@ impl Replica {
     }
 
     /// Takes an event in whose place is the next one; it can be read from then on.
-    pub(super) fn store(&self, event: Event, received_ns: u64) -> Arc<StoredEvent> {
+    pub(super) fn store(&self, publication: Publication) -> Arc<StoredEvent> {
         let now = self.clock.now();
         let mut hub = self.hub();
-        let event = hub.append(event, now).event;
+        let event = hub.append(publication.event, now).event;
         let stored_ns = self.clock.uptime_ns();
-        self.metrics.flights.depart(event.position(), received_ns, stored_ns);
+        self.metrics.flights.depart(event.position(), publication.received_ns, stored_ns);
+        publication.passage.departs(event.position(), stored_ns);
         event
     }
 

@@ -14,6 +14,8 @@ pub(super) enum Kind {
     Text,
     Secret,
     Number,
+    /// A number that need not be whole.
+    Fraction,
     Flag,
     List,
     /// A list of secrets.
@@ -138,6 +140,7 @@ fn read_setting(path: String, schema: &Map<String, Value>) -> Setting {
         .collect();
     let kind = match type_name(schema) {
         "integer" => Kind::Number,
+        "number" => Kind::Fraction,
         "boolean" => Kind::Flag,
         "array" if items.is_some_and(is_secret) => Kind::Secrets,
         "array" if fields.is_empty() => Kind::List,
@@ -146,7 +149,7 @@ fn read_setting(path: String, schema: &Map<String, Value>) -> Setting {
         _ => Kind::Text,
     };
     let (least, most) = match kind {
-        Kind::Number => ("minimum", "maximum"),
+        Kind::Number | Kind::Fraction => ("minimum", "maximum"),
         Kind::List | Kind::Secrets | Kind::Tables => ("minItems", "maxItems"),
         Kind::Text | Kind::Secret | Kind::Flag => ("minLength", "maxLength"),
     };

@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 
 use super::source::Said;
-use super::{Config, LegacyUserId, Problem, Provenance, Secret, alert_demands, session_demands};
+use super::{
+    Config, LegacyUserId, Problem, Provenance, Secret, alert_demands, otlp, session_demands,
+};
 
 /// The largest events that a log must have room for: one must not push out all the others.
 const LARGEST_EVENTS_MIN: usize = 16;
@@ -137,6 +139,7 @@ pub(super) fn unmet(config: &Config, said: &Said) -> Vec<Problem> {
     }
     session_demands::unmet(config, said, &mut complain);
     alert_demands::unmet(config, said, &mut complain);
+    otlp::unmet(config, said, &mut complain);
     match (&config.tls.cert, &config.tls.key) {
         (Some(_), None) => complain("tls.cert", "is given without tls.key".to_owned(), None),
         (None, Some(_)) => complain("tls.key", "is given without tls.cert".to_owned(), None),

@@ -64,7 +64,7 @@ fn write_tables(document: &mut String, tables: &Setting) {
 fn describe(setting: &Setting) -> String {
     let (least, most) = setting.bounds;
     match setting.kind {
-        Kind::Number => format!("{} From {least} to {most}.", setting.description),
+        Kind::Number | Kind::Fraction => format!("{} From {least} to {most}.", setting.description),
         Kind::Text | Kind::Secret | Kind::Flag | Kind::List | Kind::Secrets | Kind::Tables => {
             setting.description.clone()
         }

@@ -153,6 +153,7 @@ fn value_of(setting: &Setting, text: &str) -> Value {
     match setting.kind {
         Kind::Text | Kind::Secret => text.into(),
         Kind::Flag => text.trim().parse::<bool>().map_or_else(|_| text.into(), Value::from),
+        Kind::Fraction => text.trim().parse::<f64>().map_or_else(|_| text.into(), Value::from),
         Kind::Number => text.trim().parse::<u64>().map_or_else(|_| text.into(), Value::from),
         Kind::List | Kind::Secrets if !text.trim_start().starts_with('[') || is_address(text) => {
             text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()

@@ -14,6 +14,7 @@ mod mail;
 mod names;
 mod network;
 mod origin;
+mod otlp;
 mod problem;
 mod secret;
 mod sections;
@@ -38,6 +39,7 @@ pub use mail::{MailAddress, SmtpSecurity, SmtpUrl};
 pub use names::{CookieName, ForwardedHeader};
 pub use network::{Host, Network};
 pub use origin::Origin;
+pub use otlp::Otlp;
 pub use problem::{ConfigErrors, Problem, Provenance};
 pub(crate) use secret::API_KEY_PREFIX;
 pub use secret::Secret;
@@ -129,6 +131,9 @@ pub struct Config {
     /// When somebody is told that this node is not well: how much of each thing there may be before
     /// that. 0 is any number.
     pub alerts: Alerts,
+    /// Traces of publish requests, for an OpenTelemetry collector. Only for binaries that were built
+    /// with the feature `otlp`.
+    pub otlp: Otlp,
     /// API keys beside `api_key`, each with only the scopes it needs.
     #[schemars(length(max = 1000))]
     pub keys: Vec<Key>,
@@ -165,6 +170,7 @@ impl Default for Config {
             auth: Auth::default(),
             cors: Cors::default(),
             alerts: Alerts::default(),
+            otlp: Otlp::default(),
             keys: Vec::new(),
             dev: false,
         }
@@ -215,6 +221,7 @@ impl Config {
             auth: _,
             cors: _,
             alerts: _,
+            otlp,
             keys: _,
             dev: _,
         } = self;
@@ -231,6 +238,7 @@ impl Config {
             ("streams.own_sockets", streams.own_sockets != other.streams.own_sockets),
             ("log", *log != other.log),
             ("idempotency", *idempotency != other.idempotency),
+            ("otlp", *otlp != other.otlp),
         ];
         differs.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
     }

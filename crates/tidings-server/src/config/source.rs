@@ -153,6 +153,11 @@ impl Said {
         place.cloned().unwrap_or(Provenance::NotSet)
     }
 
+    /// Whether a setting was given at all.
+    pub(super) fn was_given(&self, path: &str) -> bool {
+        self.places.contains_key(path)
+    }
+
     /// Whether a value was given and already refused, so that its absence is no news.
     pub(super) fn was_refused(&self, path: &str) -> bool {
         self.refused.iter().any(|refused| refused == path)
@@ -220,6 +225,12 @@ fn shape_problem(setting: &Setting, value: &Value) -> Option<String> {
             _ => Some(format!("must be a whole number from {least} to {most}, not {number}")),
         },
         (Kind::Number, _) => Some(format!("must be a whole number from {least} to {most}")),
+        (Kind::Fraction, Value::Number(number)) => match number.as_f64() {
+            #[expect(clippy::cast_precision_loss, reason = "bounds of fractions are small")]
+            Some(value) if (least as f64..=most as f64).contains(&value) => None,
+            _ => Some(format!("must be a number from {least} to {most}, not {number}")),
+        },
+        (Kind::Fraction, _) => Some(format!("must be a number from {least} to {most}")),
         (Kind::List | Kind::Secrets | Kind::Tables, Value::Array(items))
             if outside(items.len() as u64) =>
         {

@@ -432,6 +432,14 @@ fn needs_no_token_secret_beside_another_proof(#[case] file: &str, #[case] enough
     "[alerts.mail]\nsmtp_url = \"smtps://a\"\nto = [\"a@b.c\"]\nfrom = \"a@b.c\"\nusername = \"u\"",
     "not set: alerts.mail.password is missing~TIDINGS_ALERTS__MAIL__PASSWORD"
 )]
+#[case(
+    "[otlp]\nratio = 1.5",
+    "tidings.toml:2: otlp.ratio must be a number from 0 to 1, not 1.5~0.01"
+)]
+#[case("[otlp]\nratio = nan", "tidings.toml:2: otlp.ratio must be a number from 0 to 1")]
+#[case("[otlp]\nratio = \"canary\"", "tidings.toml:2: otlp.ratio must be a number from 0 to 1")]
+#[case("[otlp]\nendpoint = \"collector:4318\"", "tidings.toml:2: otlp.endpoint is wrong")]
+#[case("[otlp]\nservice_name = \"\"", "tidings.toml:2: otlp.service_name must be from 1")]
 #[case("listen = [", "tidings.toml:1: is not TOML")]
 #[case("a = 1\na = 2", "tidings.toml:2: is not TOML")]
 fn refuses_a_file(#[case] file: &str, #[case] expected: &str) {
@@ -481,6 +489,7 @@ fn refuses_a_file(#[case] file: &str, #[case] expected: &str) {
     "lots",
     "TIDINGS_EVENT_BYTES_MAX: event_bytes_max must be a whole number"
 )]
+#[case("TIDINGS_OTLP__RATIO", "half", "TIDINGS_OTLP__RATIO: otlp.ratio must be a number")]
 #[case("TIDINGS_CORS__ORIGINS", "*", "TIDINGS_CORS__ORIGINS: cors.origins[0] is wrong")]
 #[case("TIDINGS_KEYS", "nonsense", "TIDINGS_KEYS: keys must be tables")]
 fn refuses_an_environment(#[case] variable: &str, #[case] value: &str, #[case] begins: &str) {
@@ -504,6 +513,31 @@ fn refuses_to_start_with_weak_or_missing_secrets(
     assert_eq!(complaints.len(), expected.len(), "{complaints:#?}");
     for (complaint, expected) in complaints.iter().zip(expected) {
         assert!(complaint.starts_with(expected), "{complaint}");
+    }
+}
+
+/// Whatever of traces is set, in a binary without them.
+#[test]
+fn takes_settings_of_traces_only_where_there_are_traces() {
+    let file = "[otlp]\nratio = 0.25\nservice_name = \"edge\"";
+    let environment = [("TIDINGS_OTLP__ENDPOINT", "http://collector:4318")];
+    let given = Given { file, environment: &environment, ..Given::default() };
+    if cfg!(feature = "otlp") {
+        let otlp = load(&given).unwrap().otlp;
+        assert_eq!(otlp.endpoint.unwrap().to_string(), "http://collector:4318/");
+        assert_eq!((otlp.ratio, otlp.service_name.as_deref()), (Some(0.25), Some("edge")));
+        return;
+    }
+    let expected = [
+        "TIDINGS_OTLP__ENDPOINT: otlp.endpoint cannot be used: this binary was built without traces",
+        "tidings.toml:2: otlp.ratio cannot be used",
+        "tidings.toml:3: otlp.service_name cannot be used",
+    ];
+    let complaints = complaints(&given);
+    assert_eq!(complaints.len(), expected.len(), "{complaints:#?}");
+    for (complaint, expected) in complaints.iter().zip(expected) {
+        assert!(complaint.starts_with(expected), "{complaint}");
+        assert!(complaint.contains("--features"), "{complaint}");
     }
 }
 
@@ -653,7 +687,7 @@ fn shows_no_secret_in_its_debug_form() {
 #[test]
 fn has_a_schema_that_knows_every_section() {
     let schema = serde_json::to_value(schema()).unwrap();
-    for name in ["listen", "log", "streams", "tokens", "auth", "cors", "alerts", "keys"] {
+    for name in ["listen", "log", "streams", "tokens", "auth", "cors", "alerts", "otlp", "keys"] {
         assert!(schema["properties"][name].is_object(), "{name}");
     }
     assert_eq!(schema["additionalProperties"], false);

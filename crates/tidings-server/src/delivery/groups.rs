@@ -100,6 +100,20 @@ impl Groups {
         is_wanted
     }
 
+    /// How many connections want an event.
+    pub(super) fn wanting(&self, event: &StoredEvent) -> usize {
+        let mut found = Vec::new();
+        for topic in event.topics() {
+            self.index.for_each_match(topic, |&group_key| found.push(group_key));
+        }
+        // A group may have several patterns, and an event several topics.
+        found.sort_unstable();
+        found.dedup();
+        let groups = found.iter().map(|&group_key| &self.groups[group_key as usize]);
+        let wanting = groups.filter(|group| group.selection.wants_type(event.event_type()));
+        wanting.map(|group| group.members.len()).sum()
+    }
+
     /// A group with something pending, and what it is: each once, until none is left.
     pub(super) fn next_dirty(&mut self) -> Option<(GroupKey, Vec<Arc<StoredEvent>>)> {
         while let Some(group_key) = self.dirty.pop() {

@@ -261,7 +261,11 @@ impl Shard {
             self.leave_all_behind(floor);
             return;
         }
+        let are_traced = self.metrics.flights.are_traced();
         for event in &tail.events {
+            if are_traced {
+                self.metrics.flights.heard(event.position(), || self.groups.wanting(event));
+            }
             let is_wanted = self.groups.gather(event);
             self.read.push((event.position(), is_wanted));
         }

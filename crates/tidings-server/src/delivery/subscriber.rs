@@ -170,6 +170,7 @@ impl Subscriber {
             if event.position() <= self.replay_end {
                 work.replayed += one.events;
             } else {
+                metrics.flights.heard(event.position(), || 1);
                 metrics.flights.arrived(event.position(), Some(handed_on_ns));
             }
         }

@@ -48,6 +48,7 @@ use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::revocations::Revocations;
 use crate::stats::Stats;
+use crate::traces::Traces;
 pub(crate) use problem::Problem;
 use problem::Refused;
 pub(crate) use sse::{OwnSocket, Peer, Stalled};
@@ -62,6 +63,7 @@ pub(crate) struct Hub {
     pub(crate) live_sessions: LiveSessions,
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) traces: Traces,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) stats: Stats,
     /// Requests that were let in for nothing but a `userId` parameter.

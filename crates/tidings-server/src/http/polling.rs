@@ -265,6 +265,7 @@ impl Found {
             let answered_ns = metrics.now_ns();
             for event in &self.events {
                 if event.position() > waited_from {
+                    metrics.flights.heard(event.position(), || 1);
                     metrics.flights.arrived(event.position(), Some(answered_ns));
                 }
             }

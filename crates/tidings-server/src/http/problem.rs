@@ -82,6 +82,10 @@ impl Problem {
         internal = INTERNAL_SERVER_ERROR, "internal", "A fault of the hub's own";
     }
 
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).expect("a status is one")
+    }
+
     /// 401, with what to send instead; `invalid_token` when something was sent (RFC 6750, 3.1).
     pub(crate) fn unauthenticated(
         code: &'static str,

@@ -24,6 +24,7 @@ use super::query::quoted;
 use super::{Hub, Peer, Shared, json, who};
 use crate::broker::{Failure, Fingerprint, IdempotencyKey, Outcome, Publication};
 use crate::identity::{Principal, user_topic};
+use crate::traces;
 
 /// Characters of an idempotency key.
 const KEY_CHARS_MAX: usize = 255;
@@ -129,7 +130,9 @@ pub(super) async fn publish(
     mut body: Body,
 ) -> Result<Response, Problem> {
     let asked = who::Asked::plainly(&headers, peer);
-    let answer = publish_body(&hub, asked, &mut body).await;
+    let mut trace = hub.traces.request();
+    let answer = publish_body(&hub, asked, &mut body, &mut trace).await;
+    trace.answers(answer.as_ref().map_or_else(Problem::status, Response::status));
     if answer.is_err() {
         body::discard(&mut body, &headers).await;
     }
@@ -140,6 +143,7 @@ async fn publish_body(
     hub: &Hub,
     asked: who::Asked<'_>,
     body: &mut Body,
+    trace: &mut traces::Request,
 ) -> Result<Response, Problem> {
     let headers = asked.headers;
     let (principal, bounds) = {
@@ -160,6 +164,7 @@ async fn publish_body(
             "Publishing needs an API key with the scope publish, or a token with a publish grant.",
         ));
     }
+    trace.is_let_in(headers);
     let media_type = body::media_type(headers)?;
     let header_key = header_key(headers)?;
     let advice = "that is request_bytes_max, send it in parts";
@@ -170,18 +175,25 @@ async fn publish_body(
     let drafts = Drafts::split(text, media_type, bounds.batch_events_max)?;
 
     let header_key = header_key.as_deref();
-    let gate = Gate { principal: &principal, bounds, header_key, text, received_ns };
+    let gate = Gate { principal: &principal, bounds, header_key, text, received_ns, trace };
     let many = matches!(drafts, Drafts::Many(_));
     let mut publications = Vec::new();
     let mut refusals = Vec::new();
     for (index, draft) in drafts.as_slice().iter().enumerate() {
         match gate.admit(index, draft) {
             Ok(publication) => publications.push(publication),
-            Err(problem) if many => refusals.push((index, problem)),
-            Err(problem) => return Err(problem),
+            Err(problem) => {
+                trace.refuses_one();
+                if !many {
+                    return Err(problem);
+                }
+                refusals.push((index, problem));
+            }
         }
     }
+    trace.appends();
     let outcomes = hub.broker.publish(publications).await;
+    trace.appended();
     if header_key.is_some() && outcomes.contains(&Outcome::Conflict) {
         return Err(conflict());
     }
@@ -265,6 +277,7 @@ struct Gate<'a> {
     header_key: Option<&'a str>,
     text: &'a str,
     received_ns: u64,
+    trace: &'a traces::Request,
 }
 
 impl Gate<'_> {
@@ -295,7 +308,8 @@ impl Gate<'_> {
         let event =
             Event::new(event_type, topics, payload, draft.ttl_secs, self.bounds.event_bytes_max)
                 .map_err(|error| event_problem(&error))?;
-        Ok(Publication { event, key, received_ns: self.received_ns })
+        let passage = self.trace.publication(&event);
+        Ok(Publication { event, key, received_ns: self.received_ns, passage })
     }
 
     /// The key of one event: its own, or the request's, which covers the whole body.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tidings_hub::Position;
 
 use super::times::{Times, TimesReading};
+use crate::traces::Traces;
 
 /// Events that are on their way at once; the oldest land when there are more.
 const FLIGHTS_MAX: usize = 8192;
@@ -20,6 +21,8 @@ const NOT_ANNOUNCED: i64 = 1 << 40;
 
 #[derive(Debug)]
 pub(crate) struct Flights {
+    /// Told of what lands, for those that are traced.
+    traces: Traces,
     slots: Box<[Slot]>,
     /// From the moment a request was read to the moment the last socket was written to.
     whole: Times,
@@ -38,17 +41,27 @@ struct Slot {
     waiting: AtomicI64,
 }
 
-impl Default for Flights {
-    fn default() -> Self {
+impl Flights {
+    pub(super) fn new(traces: Traces) -> Self {
         Self {
+            traces,
             slots: (0..FLIGHTS_MAX).map(|_| Slot::default()).collect(),
             whole: Times::in_nanos(),
             fanout: Times::in_nanos(),
         }
     }
-}
 
-impl Flights {
+    /// Whether any of the events that are on their way is traced.
+    pub(crate) fn are_traced(&self) -> bool {
+        self.traces.are_under_way()
+    }
+
+    /// So many listeners are about to be written an event: counted for those that are traced, before
+    /// one of them says that it has arrived.
+    pub(crate) fn heard(&self, position: Position, listeners: impl FnOnce() -> usize) {
+        self.traces.heard(position, listeners);
+    }
+
     /// An event was stored. To be said before anyone can read it.
     pub(crate) fn depart(&self, position: Position, received_ns: u64, stored_ns: u64) {
         let slot = self.slot(position);
@@ -91,6 +104,7 @@ impl Flights {
                 self.land(slot, position);
             }
         }
+        self.traces.settle(now_ns);
     }
 
     pub(super) fn whole(&self) -> TimesReading {
@@ -124,6 +138,7 @@ impl Flights {
         if is_first {
             self.whole.record(written_ns.saturating_sub(received_ns), 1);
             self.fanout.record(written_ns.saturating_sub(stored_ns), 1);
+            self.traces.landed(Position::new(position), written_ns);
         }
     }
 
@@ -145,7 +160,7 @@ mod tests {
 
     #[test]
     fn an_event_lands_when_the_last_who_was_told_has_written_it() {
-        let flights = Flights::default();
+        let flights = Flights::new(Traces::default());
         flights.depart(position(1), 0, MS);
         // One was faster than the publisher's thread.
         flights.arrived(position(1), Some(3 * MS));
@@ -160,7 +175,7 @@ mod tests {
 
     #[test]
     fn an_event_that_nobody_hears_has_arrived_when_it_is_stored() {
-        let flights = Flights::default();
+        let flights = Flights::new(Traces::default());
         flights.depart(position(1), MS, 2 * MS);
         flights.announced(position(1), 0);
         let whole = flights.whole();
@@ -169,7 +184,7 @@ mod tests {
 
     #[test]
     fn every_event_is_counted_once_though_nobody_says_that_it_has_arrived() {
-        let flights = Flights::default();
+        let flights = Flights::new(Traces::default());
         let events = 3 * FLIGHTS_MAX as u64;
         for number in 1..=events {
             flights.depart(position(number), 0, number);

@@ -25,6 +25,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tidings_hub::{Gap, StoredEvent};
 
 use crate::clock::Clock;
+use crate::traces::Traces;
 pub(crate) use exposition::{Format, exposition};
 pub(crate) use flights::Flights;
 pub(crate) use history::{COARSE_MAX, COARSE_SECS, History};
@@ -139,8 +140,13 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// For a node with so many delivery threads, and these codes of refusals.
-    pub(crate) fn new(clock: Clock, shards: usize, codes: &'static [&'static str]) -> Self {
+    /// For a node with so many delivery threads, these codes of refusals, and traces of some flights.
+    pub(crate) fn new(
+        clock: Clock,
+        shards: usize,
+        codes: &'static [&'static str],
+        traces: Traces,
+    ) -> Self {
         Self {
             clock,
             since_unix_ms: clock.now().unix_ms,
@@ -159,7 +165,7 @@ impl Metrics {
             replayed: AtomicU64::new(0),
             gaps: Named::new(GAP_REASONS),
             delivered_to: Mutex::default(),
-            flights: Flights::default(),
+            flights: Flights::new(traces),
             append: Times::in_nanos(),
             append_failures: AtomicU64::new(0),
             refusals: Named::new(codes),
@@ -263,7 +269,7 @@ impl Metrics {
 #[cfg(test)]
 impl Default for Metrics {
     fn default() -> Self {
-        Self::new(Clock::start(), 0, &[])
+        Self::new(Clock::start(), 0, &[], Traces::default())
     }
 }
 

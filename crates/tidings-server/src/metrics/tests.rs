@@ -19,13 +19,19 @@ fn series(text: &str) -> Vec<String> {
     samples.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect()
 }
 
+/// Those of a node with two delivery threads.
+fn metrics() -> Metrics {
+    let clock = crate::clock::Clock::start();
+    Metrics::new(clock, 2, crate::http::Problem::CODES, crate::traces::Traces::default())
+}
+
 #[test]
 fn a_hundred_thousand_users_topics_and_types_make_no_new_series() {
     let seed = std::env::var("TIDINGS_SEED").ok();
     let seed = seed.map_or_else(|| fastrand::u64(..), |seed| seed.parse().unwrap());
     eprintln!("seed: TIDINGS_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
-    let metrics = Metrics::new(crate::clock::Clock::start(), 2, crate::http::Problem::CODES);
+    let metrics = metrics();
     let before = series(&exposition(metrics.read(Outside::default()), Format::Prometheus));
     let mut users = Vec::new();
     for number in 1..=100_000 {
@@ -61,7 +67,7 @@ fn a_hundred_thousand_users_topics_and_types_make_no_new_series() {
 #[test]
 fn what_counting_costs() {
     const TURNS: u64 = 100_000;
-    let metrics = Metrics::new(crate::clock::Clock::start(), 2, crate::http::Problem::CODES);
+    let metrics = metrics();
     let begun = std::time::Instant::now();
     for number in 1..=TURNS {
         let now_ns = metrics.now_ns();

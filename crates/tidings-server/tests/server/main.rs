@@ -32,3 +32,5 @@ mod secrets;
 mod sessions;
 mod streaming;
 mod support;
+#[cfg(feature = "otlp")]
+mod traces;

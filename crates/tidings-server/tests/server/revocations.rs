@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::api::{Api, Stream, json};
 use crate::support::raw::Raw;
 use crate::support::tokens::sign;
-use crate::support::{Server, TOKEN_SECRET, unix_ms, until};
+use crate::support::{CROWDS, Server, TOKEN_SECRET, unix_ms, until};
 
 /// Asks for a revocation: the status and the answer.
 async fn revoke(server: &Server, body: Value) -> (u16, Value) {
@@ -201,6 +201,7 @@ const REVOKED: usize = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn among_a_crowd_each_is_closed_within_a_second() {
+    let _turn = CROWDS.lock().await;
     let lifted = [("LIMITS__CONNECTIONS_PER_ADDRESS", "0"), ("LIMITS__CONNECTIONS_PER_NODE", "0")];
     let server = Server::start(&lifted);
     let mut streams: Vec<Raw> = (0..CROWD)

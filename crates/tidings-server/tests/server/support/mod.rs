@@ -29,6 +29,10 @@ pub const TOKEN_SECRET: &str = "Wq3vN8zKxT5rJpL1mYh7cDbG2sFa9UeR0iOt";
 /// How long any fact may take to come true on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Held by a test that opens thousands of sockets, so that such tests take turns: their sockets are all of
+/// this one process, which has only so many descriptors, and what they promise is a time.
+pub static CROWDS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// A running server. Dropping it ends it.
 pub struct Server {
     child: Child,
