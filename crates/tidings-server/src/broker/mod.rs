@@ -24,11 +24,11 @@ use crate::limits::{Quota, SharedKey, Verdict};
 use crate::revocations::Revocation;
 use crate::traces::Passage;
 
+pub(crate) use self::redis::Redis;
 pub(crate) use disk::Disk;
 pub(crate) use idempotency::{Fingerprint, IdempotencyKey};
 pub(crate) use memory::Memory;
 pub(crate) use nats::Nats;
-pub(crate) use redis::Redis;
 pub(crate) use replica::{OnRevoked, OnStored, Replica};
 
 /// How long a reader waits for this node to reach a cursor that another node has given out.

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tidings_hub::{EVENT_TYPE_DEFAULT, Event, EventError, EventType, Payload, Topic, TopicError};
 
@@ -20,7 +20,7 @@ struct Record<'a> {
     topics: Vec<Cow<'a, str>>,
     #[serde(default)]
     ttl: Option<u32>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     #[serde(borrow, default)]
     text: Option<Cow<'a, str>>,
@@ -91,6 +91,13 @@ pub(super) fn decode(line: &str) -> Result<(Event, u64), RecordError> {
     // It was within its bound when it was published.
     let event = Event::new(event_type, topics, payload, record.ttl, usize::MAX)?;
     Ok((event, record.at))
+}
+
+/// A field that is there is data, also when that is `null`.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 fn push_text(line: &mut String, text: &str) {
