@@ -3,9 +3,11 @@
 
 pub mod account;
 pub mod checker;
+mod known;
 pub mod made;
 mod planted;
 pub mod publisher;
 pub mod reader;
 pub mod recorder;
 mod runs;
+mod walk;

@@ -68,7 +68,7 @@ pub fn is_found(
 }
 
 fn lose_acknowledged(history: &mut History, rng: &mut fastrand::Rng) -> Option<()> {
-    let (reading, note) = choose(history, rng, |history, place| is_acknowledged(history, place))?;
+    let (reading, note) = choose(history, rng, is_acknowledged)?;
     let lost = value_at(history, (reading, note)).to_owned();
     for reading in &mut history.readings {
         reading.notes.retain(|note| value_of(note) != Some(&lost));
@@ -77,7 +77,7 @@ fn lose_acknowledged(history: &mut History, rng: &mut fastrand::Rng) -> Option<(
 }
 
 fn exchange_a_value(history: &mut History, rng: &mut fastrand::Rng) -> Option<()> {
-    let place = choose(history, rng, |history, place| is_acknowledged(history, place))?;
+    let place = choose(history, rng, is_acknowledged)?;
     let own = value_at(history, place).to_owned();
     let others = history
         .publishes

@@ -105,7 +105,7 @@ async fn read_connection(
                 Block::Retry(_) => {}
                 Block::Event(event) => {
                     events += usize::from(!event.r#type.starts_with("tidings."));
-                    take(event, account, cursor);
+                    take(&event, account, cursor);
                 }
             }
             // Whatever else has arrived is left unread, as when a connection breaks.
@@ -116,7 +116,7 @@ async fn read_connection(
     }
 }
 
-fn take(event: RawEvent, account: &mut Account, cursor: &mut Option<Cursor>) {
+fn take(event: &RawEvent, account: &mut Account, cursor: &mut Option<Cursor>) {
     let id = (!event.id.is_empty()).then(|| event.id.parse().expect("an id is a cursor"));
     match event.r#type.as_str() {
         "tidings.connected" => {
@@ -125,8 +125,8 @@ fn take(event: RawEvent, account: &mut Account, cursor: &mut Option<Cursor>) {
             account.note(What::Connected { offered: *cursor, cursor: start, resumed });
         }
         "tidings.gap" => {
-            let gap = serde_json::from_str(&event.data).expect("it says what is missing");
-            account.note(gap_of(gap));
+            let gap: Gap = serde_json::from_str(&event.data).expect("it says what is missing");
+            account.note(gap_of(&gap));
         }
         own if own.starts_with("tidings.") => {}
         _ => {
@@ -138,7 +138,7 @@ fn take(event: RawEvent, account: &mut Account, cursor: &mut Option<Cursor>) {
     *cursor = id.or(*cursor);
 }
 
-fn gap_of(gap: Gap) -> What {
+fn gap_of(gap: &Gap) -> What {
     let patterns = gap.topics.iter().map(|topic| Pattern::new(topic).expect("a pattern"));
     What::Gap { reason: gap.reason, patterns: patterns.collect(), cursor: gap.cursor }
 }
@@ -184,7 +184,7 @@ pub async fn read_by_client(
                     let value = event.json().expect("data is a string");
                     account.note(What::Event { cursor: event.id, value });
                 }
-                Item::Gap(gap) => account.note(gap_of(gap)),
+                Item::Gap(gap) => account.note(gap_of(&gap)),
                 _ => {}
             }
             if account.has_heard {
