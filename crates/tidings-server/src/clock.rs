@@ -51,6 +51,12 @@ pub(crate) fn unix_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Nanoseconds since the Unix epoch; a clock set before 1970 reads as 0.
+pub(crate) fn unix_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// A moment in milliseconds since the Unix epoch, as RFC 3339 writes it.
 pub(crate) fn rfc_3339(unix_ms: u64) -> String {
     const FORMAT: StaticFormatDescription =

@@ -9,7 +9,8 @@ use tracing_subscriber::EnvFilter;
 
 /// The variable with the filter.
 const FILTER_VARIABLE: &str = "TIDINGS_LOG";
-const FILTER_DEFAULT: &str = "info";
+/// What NATS's own library says of a connection is said by the broker, once.
+const FILTER_DEFAULT: &str = "info,async_nats=off";
 
 /// Starts logging. A filter that cannot be read is said to be so and not used.
 pub(crate) fn start() {

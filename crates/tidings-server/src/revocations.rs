@@ -69,6 +69,11 @@ pub(crate) struct Revocation {
 }
 
 impl Revocation {
+    /// Whom it names, in a number: the same whoever revokes them, and whenever.
+    pub(crate) fn mark(&self) -> u64 {
+        self.mark.0.get()
+    }
+
     /// Whether this is somebody whom it means. A user's credential from after it is good again: the
     /// application has let them in since. A session or a token has no after.
     pub(crate) fn hits(&self, holder: &Holder) -> bool {

@@ -153,7 +153,7 @@ impl Broker {
                 memory.publish_own(event);
             }
             Self::Disk(disk) => disk.publish_own(event),
-            Self::Redis(redis) => redis.publish_own(event),
+            Self::Redis(redis) => redis.publish_own(&event),
             Self::Nats(nats) => nats.publish_own(event),
         }
     }

@@ -74,10 +74,13 @@ impl Replica {
                 let moment = self.moment(arrival.time_ms, now);
                 let event = hub.append_at(arrival.position, arrival.event, moment).event;
                 // While nobody can read it yet.
-                let stored_ns = self.clock.uptime_ns();
-                let received_ns = arrival.received_ns.unwrap_or(stored_ns);
-                self.metrics.flights.depart(event.position(), received_ns, stored_ns);
-                arrival.passage.departs(event.position(), stored_ns);
+                // Its own, a hub does not count.
+                if !event.is_own() {
+                    let stored_ns = self.clock.uptime_ns();
+                    let received_ns = arrival.received_ns.unwrap_or(stored_ns);
+                    self.metrics.flights.depart(event.position(), received_ns, stored_ns);
+                    arrival.passage.departs(event.position(), stored_ns);
+                }
                 stored.push(event);
             }
             drop(hub);

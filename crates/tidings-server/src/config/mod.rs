@@ -12,6 +12,7 @@ mod document;
 mod layers;
 mod mail;
 mod names;
+mod nats;
 mod network;
 mod origin;
 mod otlp;
@@ -39,6 +40,7 @@ pub use alerts::{AlertLog, AlertMail, Alerts, Webhook, WebhookFormat};
 pub use document::default_document;
 pub use mail::{MailAddress, SmtpSecurity, SmtpUrl};
 pub use names::{CookieName, ForwardedHeader};
+pub use nats::{Nats, NatsStorage, StreamName};
 pub use network::{Host, Network};
 pub use origin::Origin;
 pub use otlp::Otlp;
@@ -124,6 +126,8 @@ pub struct Config {
     pub limits: Limits,
     /// Publishing again with the same key.
     pub idempotency: Idempotency,
+    /// How the log is kept in NATS, where `broker` names one.
+    pub nats: Nats,
     /// Encrypted connections, on every address listened on.
     pub tls: Tls,
     /// Tokens: signed by the application, carried by its users.
@@ -170,6 +174,7 @@ impl Default for Config {
             streams: Streams::default(),
             limits: Limits::default(),
             idempotency: Idempotency::default(),
+            nats: Nats::default(),
             tls: Tls::default(),
             tokens: Tokens::default(),
             auth: Auth::default(),
@@ -222,6 +227,7 @@ impl Config {
             streams,
             limits: _,
             idempotency,
+            nats,
             tls,
             tokens: _,
             auth: _,
@@ -245,6 +251,7 @@ impl Config {
             ("log", *log != other.log),
             ("redis", *redis != other.redis),
             ("idempotency", *idempotency != other.idempotency),
+            ("nats", *nats != other.nats),
             ("otlp", *otlp != other.otlp),
         ];
         differs.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()

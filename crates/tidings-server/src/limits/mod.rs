@@ -15,8 +15,8 @@ use aws_lc_rs::digest;
 
 pub(crate) use address::{client_address, subnet};
 pub(crate) use window::LIMIT_MAX;
-pub(crate) use window::Verdict;
 use window::{Key, Windows};
+pub(crate) use window::{Uses, Verdict};
 
 /// Subjects forgotten before others get a turn.
 const FORGOTTEN_AT_ONCE_MAX: usize = 1000;

@@ -58,8 +58,9 @@ pub(super) struct Windows {
     now_ns: u64,
 }
 
+/// A subject's uses.
 #[derive(Debug, Default)]
-struct Uses {
+pub(crate) struct Uses {
     /// When, oldest first.
     at_ns: VecDeque<u64>,
     /// How long they are needed: the longest window that was asked about.
@@ -84,14 +85,7 @@ impl Windows {
         self.ends.remove(&(uses.end_ns(), key));
         self.uses -= uses.at_ns.len();
 
-        uses.keep_ns = uses.keep_ns.max(quota.window_ns);
-        uses.forget(now_ns);
-        let mut verdict = uses.verdict(quota, now_ns);
-        if verdict.is_allowed {
-            uses.add(now_ns);
-            verdict.remaining -= 1;
-            verdict.reset_ns = uses.reset_ns(quota, now_ns);
-        }
+        let verdict = uses.take(quota, now_ns);
         self.uses += uses.at_ns.len();
         self.ends.insert((uses.end_ns(), key));
         self.make_room(key, keys_max);
@@ -148,6 +142,38 @@ impl Windows {
 }
 
 impl Uses {
+    /// Takes one, if one is left. Whoever comes with an earlier time than the last counts as of that.
+    pub(crate) fn take(&mut self, quota: Quota, now_ns: u64) -> Verdict {
+        let now_ns = self.at_ns.back().map_or(now_ns, |last_ns| now_ns.max(*last_ns));
+        self.keep_ns = self.keep_ns.max(quota.window_ns);
+        self.forget(now_ns);
+        let mut verdict = self.verdict(quota, now_ns);
+        if verdict.is_allowed {
+            self.add(now_ns);
+            verdict.remaining -= 1;
+            verdict.reset_ns = self.reset_ns(quota, now_ns);
+        }
+        verdict
+    }
+
+    /// As nodes hand them to each other: how long they are needed, then when each was, in eight bytes.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let numbers = std::iter::once(&self.keep_ns).chain(&self.at_ns);
+        numbers.flat_map(|number| number.to_be_bytes()).collect()
+    }
+
+    /// What [`Uses::to_bytes`] has made; of anything else, no uses.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        let (numbers, rest) = bytes.as_chunks::<8>();
+        let mut numbers = numbers.iter().map(|number| u64::from_be_bytes(*number));
+        let keep_ns = numbers.next().unwrap_or(0);
+        let at_ns: VecDeque<u64> = numbers.collect();
+        if !rest.is_empty() || !at_ns.iter().is_sorted() || at_ns.len() > LIMIT_MAX {
+            return Self::default();
+        }
+        Self { at_ns, keep_ns, looked_at: 0 }
+    }
+
     /// When none is needed any more.
     fn end_ns(&self) -> u64 {
         self.at_ns.back().map_or(0, |at_ns| at_ns + self.keep_ns)
@@ -290,6 +316,18 @@ mod tests {
             assert!(!windows.take(KEY, two, 10, now_ns).is_allowed, "{now_ns}");
         }
         assert!(windows.take(KEY, two, 10, 1101).is_allowed);
+    }
+
+    #[test]
+    fn uses_that_were_handed_on_decide_as_those_kept() {
+        let (mut kept, mut bytes) = (Windows::default(), Vec::new());
+        let two = Quota { limit: 2, window_ns: 1000 };
+        for now_ns in [5, 5, 900, 1004, 1005, 1006, 1900, 1800, 3000] {
+            let mut handed_on = Uses::from_bytes(&bytes);
+            assert_eq!(handed_on.take(two, now_ns), kept.take(KEY, two, 10, now_ns), "{now_ns}");
+            bytes = handed_on.to_bytes();
+        }
+        assert!(Uses::from_bytes(&[1; 7]).at_ns.is_empty());
     }
 
     /// Every use that was allowed, and nothing else: the definition.

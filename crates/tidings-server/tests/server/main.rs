@@ -19,6 +19,7 @@ mod history;
 mod lifecycle;
 mod limits;
 mod metrics;
+mod nats;
 mod nginx;
 mod origins;
 mod overload;

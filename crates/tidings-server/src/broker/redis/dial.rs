@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo,
     RedisConnectionInfo, TlsCertificates, cmd,
@@ -183,7 +184,10 @@ impl Dialer {
                 }
             }
         }
+        // A call must not wait for the answer to the one before it.
+        let tcp = TcpSettings::default().set_nodelay(true);
         let info = address.into_connection_info()?.set_redis_settings(settings);
+        let info = info.set_tcp_settings(tcp);
         match &self.root_certificates {
             Some(certificates) => {
                 let root_cert = Some(certificates.clone());

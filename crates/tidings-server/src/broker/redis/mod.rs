@@ -128,12 +128,12 @@ impl Redis {
     }
 
     /// Nobody waits for it, and while Redis is not there it is dropped.
-    pub(super) fn publish_own(&self, event: Event) {
+    pub(super) fn publish_own(&self, event: &Event) {
         if self.shared.session.borrow().is_none() {
             return;
         }
         let clock = self.shared.replica.clock;
-        let item = Item::own(&event, clock.now().unix_ms, clock.uptime_ns());
+        let item = Item::own(event, clock.now().unix_ms, clock.uptime_ns());
         let _ = self.requests.try_send(Request::unattended(vec![item]));
     }
 
@@ -160,8 +160,8 @@ impl Redis {
         let mut call = session.scripts.take(&[&uses]);
         call.arg(quota.limit).arg(quota.window_secs() * MICROS_PER_SEC).arg(LIMIT_MAX);
         let taken = call.query_async(&mut session.commands.clone()).await;
-        let (is_allowed, remaining, reset_us): (bool, usize, u64) = taken.ok()?;
-        let reset_ns = reset_us.saturating_mul(NANOS_PER_MICRO);
+        let (is_allowed, remaining, after_us): (bool, usize, u64) = taken.ok()?;
+        let reset_ns = after_us.saturating_mul(NANOS_PER_MICRO);
         Some(Verdict { is_allowed, limit: quota.limit, remaining, reset_ns })
     }
 
@@ -170,7 +170,7 @@ impl Redis {
         let closing = Closing { shared: &self.shared, revocation: Some(revocation) };
         let now_ns = self.shared.replica.clock.uptime_ns();
         let asked = self.ask(vec![Item::revocation(revocation, now_ns)]).await;
-        closing.is_not_needed();
+        closing.cancel();
         asked.map(|_| ())
     }
 
@@ -246,7 +246,7 @@ struct Closing<'a> {
 }
 
 impl Closing<'_> {
-    fn is_not_needed(mut self) {
+    fn cancel(mut self) {
         self.revocation = None;
     }
 }
@@ -278,7 +278,7 @@ async fn admit(
     match call.query_async::<usize>(&mut session.commands.clone()).await {
         Ok(0) => Ok(seat),
         Ok(number) => {
-            seat.is_refused(&session.lease);
+            seat.refuse(&session.lease);
             Err(wanted[number - 1].2)
         }
         // What Redis has counted is not known; the next session tells it anew.

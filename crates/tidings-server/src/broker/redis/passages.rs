@@ -1,5 +1,7 @@
 //! What goes along with this node's own publications, put by until they come back in the log.
 
+#![allow(clippy::zero_sized_map_values, reason = "it is empty where there are no traces")]
+
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -120,7 +120,7 @@ impl Counts {
 
 impl Seat {
     /// Redis has none left, as it said under this lease.
-    pub(super) fn is_refused(mut self, lease: &str) {
+    pub(super) fn refuse(mut self, lease: &str) {
         let subjects = std::mem::take(&mut self.subjects);
         self.seats.leave(&subjects, Some(lease));
     }
@@ -166,11 +166,11 @@ mod tests {
         let seats = Arc::new(Seats::default());
         seats.copy_under("a.1");
         let (seat, _) = seats.take(&[ANN], Some("a.1"));
-        seat.is_refused("a.1");
+        seat.refuse("a.1");
         assert_eq!(seats.settle("a.1"), (vec![], false));
         let (seat, _) = seats.take(&[ANN], Some("a.1"));
         assert_eq!(seats.copy_under("a.2"), [(ANN, 1)]);
-        seat.is_refused("a.1");
+        seat.refuse("a.1");
         assert_eq!(seats.settle("a.2").0, [(ANN, 1)]);
     }
 }

@@ -112,13 +112,13 @@ async fn publish(shared: &Shared, session: &Session, batch: Vec<Request>) -> Res
                     Cause::AnotherLog => Failure::Unreachable,
                     _ => Failure::Unknown,
                 };
-                batch.into_iter().for_each(|request| request.answer(Err(failure)));
+                give_up(batch, failure);
                 return Err(cause);
             }
         },
         Err(error) => {
             let (failure, ends) = judge(&error);
-            batch.into_iter().for_each(|request| request.answer(Err(failure)));
+            give_up(batch, failure);
             if ends {
                 return Err(error.into());
             }
@@ -127,7 +127,7 @@ async fn publish(shared: &Shared, session: &Session, batch: Vec<Request>) -> Res
         }
     };
     if answers.len() != marks.len() {
-        batch.into_iter().for_each(|request| request.answer(Err(Failure::Unknown)));
+        give_up(batch, Failure::Unknown);
         return Err(Cause::Answer("what became of publications"));
     }
     for (answer, mark) in answers.iter().zip(&marks) {
@@ -151,6 +151,12 @@ async fn publish(shared: &Shared, session: &Session, batch: Vec<Request>) -> Res
         request.answer(of_request);
     }
     Ok(())
+}
+
+fn give_up(batch: Vec<Request>, failure: Failure) {
+    for request in batch {
+        request.answer(Err(failure));
+    }
 }
 
 fn read(values: Vec<Value>, session: &Session) -> Result<Vec<Answer>, Cause> {

@@ -167,11 +167,13 @@ impl History {
     }
 
     fn gaps(&self) -> Vec<&Gap> {
-        let gap = |heard| match heard {
-            &Heard::Gap(ref gap) => Some(gap),
-            Heard::Event(..) => None,
-        };
-        self.entries.iter().filter_map(gap).collect()
+        let entries = self.entries.iter();
+        entries
+            .filter_map(|heard| match heard {
+                Heard::Gap(gap) => Some(gap),
+                Heard::Event(..) => None,
+            })
+            .collect()
     }
 }
 

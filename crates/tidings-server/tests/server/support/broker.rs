@@ -103,6 +103,13 @@ impl Ground {
                 Kind::Memory | Kind::Disk => unreachable!("they have no server"),
             };
             command.env(setting, name);
+            if server.kind() == Kind::Nats {
+                // It would set as much aside for the stream of each test.
+                let bound = "TIDINGS_NATS__BYTES_MAX";
+                if !command.get_envs().any(|(given, _)| given == bound) {
+                    command.env(bound, "0");
+                }
+            }
         }
     }
 }

@@ -119,6 +119,25 @@ impl BrokerServer {
         assert!(self.begin(), "{:?} does not start again", self.kind);
     }
 
+    /// While it is down: remembers what it has kept so far.
+    pub fn back_up(&self) {
+        self.copy("store", "copy");
+    }
+
+    /// While it is down: what it had when it was backed up is all that it has.
+    pub fn restore(&self) {
+        self.copy("copy", "store");
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        assert!(self.child().is_none(), "it runs");
+        let [from, to] = [from, to].map(|name| self.folder.path().join(name));
+        if to.exists() {
+            std::fs::remove_dir_all(&to).unwrap();
+        }
+        assert!(Command::new("cp").arg("-r").args([from, to]).status().unwrap().success());
+    }
+
     /// Sends a signal by its name, as in `TERM`.
     pub fn signal(&self, name: &str) {
         let pid = self.child().as_ref().expect("it runs").id().to_string();
