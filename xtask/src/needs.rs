@@ -26,9 +26,15 @@ pub(crate) enum Need {
     Redis,
     /// `strace`, which lets a system call fail.
     Strace,
+    /// A NATS server, which the tests start.
+    Nats,
+    /// What systemd says of a unit.
+    SystemdAnalyze,
 }
 
 const NGINX: &str = "/usr/sbin/nginx";
+/// Where Debian has it, which is not on every user's path.
+const NATS: &str = "/usr/sbin/nats-server";
 
 const NODE_MAJOR_MIN: u32 = 20;
 
@@ -57,6 +63,12 @@ impl Need {
             Self::Nginx => apt_install("nginx-light", &|| Path::new(NGINX).is_file()),
             Self::Redis if has_redis() => Ok(()),
             Self::Redis => apt_install("redis-server", &has_redis),
+            Self::Nats if has_nats() => Ok(()),
+            Self::Nats => apt_install("nats-server", &has_nats),
+            Self::SystemdAnalyze => match on_path("systemd-analyze") {
+                Some(_) => Ok(()),
+                None => apt_install("systemd", &|| on_path("systemd-analyze").is_some()),
+            },
         }
     }
 }
@@ -71,6 +83,10 @@ pub(crate) fn chromium() -> Option<PathBuf> {
 
 fn has_redis() -> bool {
     on_path("redis-server").is_some() && on_path("redis-cli").is_some()
+}
+
+fn has_nats() -> bool {
+    Path::new(NATS).is_file() || on_path("nats-server").is_some()
 }
 
 fn cargo_component(component: &str, command: &str) -> Result<()> {

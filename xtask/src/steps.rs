@@ -79,6 +79,28 @@ const BLANK: Step = Step {
     counts: None,
 };
 
+/// The server's tests of what every broker promises alike: less than a minute on two cores. Of the
+/// race two of five, which are half of its time; the histories are one more.
+const ON_ANY_BROKER: &[&str] = &[
+    "test",
+    "--workspace",
+    "--locked",
+    "--no-fail-fast",
+    "--test",
+    "server",
+    "--",
+    "streaming::",
+    "polling::",
+    "publishing::",
+    "revocations::",
+    "limits::",
+    "race::subscribers_that_switch_transports",
+    "race::subscribers_of_a_log_too_short",
+    "history::runs::one_node",
+    "history::runs::a_log_too_short",
+    "history::runs::a_node_that_is_killed",
+];
+
 pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "rustfmt",
@@ -161,7 +183,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "cargo test",
         groups: &[Group::Rust],
-        needs: &[Need::Nginx, Need::Redis, Need::Strace],
+        needs: &[Need::Nginx, Need::Redis, Need::Nats, Need::Strace, Need::SystemdAnalyze],
         arguments: &["test", "--workspace", "--locked", "--no-fail-fast"],
         counts: Some(Runner::Cargo),
         ..BLANK
@@ -188,6 +210,33 @@ pub(crate) const STEPS: &[Step] = &[
             "rates::",
         ],
         environment: &[("TEST_OWN_SOCKETS", "false")],
+        counts: Some(Runner::Cargo),
+        ..BLANK
+    },
+    Step {
+        name: "on disk",
+        groups: &[Group::Rust],
+
+        arguments: ON_ANY_BROKER,
+        environment: &[("TIDINGS_TEST_BROKER", "disk")],
+        counts: Some(Runner::Cargo),
+        ..BLANK
+    },
+    Step {
+        name: "on redis",
+        groups: &[Group::Rust],
+        needs: &[Need::Redis],
+        arguments: ON_ANY_BROKER,
+        environment: &[("TIDINGS_TEST_BROKER", "redis")],
+        counts: Some(Runner::Cargo),
+        ..BLANK
+    },
+    Step {
+        name: "on nats",
+        groups: &[Group::Rust],
+        needs: &[Need::Nats],
+        arguments: ON_ANY_BROKER,
+        environment: &[("TIDINGS_TEST_BROKER", "nats")],
         counts: Some(Runner::Cargo),
         ..BLANK
     },

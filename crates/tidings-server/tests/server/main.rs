@@ -12,10 +12,12 @@ mod alerts;
 mod bad_requests;
 mod command_line;
 mod credentials;
+mod deploying;
 #[cfg(target_os = "linux")]
 mod disk;
 mod doctor;
 mod grants;
+mod history;
 mod lifecycle;
 mod limits;
 mod metrics;

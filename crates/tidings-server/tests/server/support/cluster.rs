@@ -24,11 +24,10 @@ impl Cluster {
     /// So many nodes over a broker of their own that keeps what it has acknowledged, with these
     /// settings as environment variables without their `TIDINGS_`.
     pub fn start(kind: Kind, count: usize, settings: &[(&str, &str)]) -> Self {
-        let ground = match kind {
-            Kind::Memory | Kind::Disk => Ground::new(kind),
-            Kind::Redis | Kind::Nats => {
-                Ground::on(Arc::new(BrokerServer::start(kind, Keeps::Everything)))
-            }
+        let ground = if kind.is_shared() {
+            Ground::on(Arc::new(BrokerServer::start(kind, Keeps::Everything)))
+        } else {
+            Ground::new(kind)
         };
         Self::start_on(ground, count, settings)
     }

@@ -9,6 +9,18 @@ use super::{Server, until};
 /// Where Debian has it, which is not on every user's path.
 const NGINX: &str = "/usr/sbin/nginx";
 
+/// Where the process has its files.
+const PROCESS: &str = "daemon off;
+error_log {folder}/error.log notice;
+pid {folder}/nginx.pid;
+";
+/// Where it has those that come and go, which are the system's unless it is told.
+const TEMPORARY: &str = "client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;";
+
 /// A running nginx. Dropping it ends it.
 pub struct Nginx {
     child: Child,
@@ -26,12 +38,41 @@ impl Nginx {
     /// In front of an address, with lines for `http`, for the upstream and for the server.
     /// `{folder}` in them is a folder of its own, and `{port}` the port where it has its own `listen`.
     pub fn start_with(address: &str, http: &str, upstream: &str, site: &str) -> Self {
+        let scheme = if site.contains("ssl_certificate ") { "https" } else { "http" };
+        Self::start_from(&config(address, http, upstream, site), scheme)
+    }
+
+    /// As `deploy/nginx.conf` has it, in front of these three addresses.
+    pub fn start_deployed(addresses: &[&str; 3]) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/nginx.conf");
+        let mut config = std::fs::read_to_string(path).unwrap();
+        // What is the test's own: addresses, and where files are.
+        let mut put = |there: &str, instead: &str| {
+            assert_eq!(config.matches(there).count(), 1, "{there} in nginx.conf");
+            config = config.replace(there, instead);
+        };
+        for (number, address) in (1..).zip(addresses) {
+            put(&format!("server node{number}:4000 "), &format!("server {address} "));
+        }
+        put("listen 80;", "listen 127.0.0.1:{port};");
+        put("/dev/stdout", "{folder}/access.log");
+        put("http {", &format!("http {{ {TEMPORARY}"));
+        Self::start_from(&format!("{PROCESS}{config}"), "http")
+    }
+
+    /// What it has logged of requests, where it does.
+    pub fn access_log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("access.log")).unwrap()
+    }
+
+    fn start_from(config: &str, scheme: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let config = config.replace("{folder}", &folder.path().display().to_string());
         // nginx cannot say which port it took; another process could take this one before it does,
         // so it is tried again.
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let config = config(folder.path(), port, address, http, upstream, site);
+            let config = config.replace("{port}", &port.to_string());
             std::fs::write(folder.path().join("nginx.conf"), config).unwrap();
             let mut child = command(folder.path())
                 .spawn()
@@ -41,7 +82,6 @@ impl Nginx {
                 pid.exists() || child.try_wait().unwrap().is_some()
             });
             if child.try_wait().unwrap().is_none() {
-                let scheme = if site.contains("ssl_certificate ") { "https" } else { "http" };
                 let host = if scheme == "https" { "localhost" } else { "127.0.0.1" };
                 return Self { child, folder, url: format!("{scheme}://{host}:{port}") };
             }
@@ -77,28 +117,15 @@ fn command(folder: &Path) -> Command {
     command
 }
 
-fn config(
-    folder: &Path,
-    port: u16,
-    address: &str,
-    http: &str,
-    upstream: &str,
-    site: &str,
-) -> String {
+fn config(address: &str, http: &str, upstream: &str, site: &str) -> String {
     let listen = if site.contains("listen ") { "" } else { "listen 127.0.0.1:{port};" };
-    let config = format!(
-        "daemon off;
+    format!(
+        "{PROCESS}
 worker_processes 1;
-error_log {{folder}}/error.log notice;
-pid {{folder}}/nginx.pid;
 events {{ worker_connections 512; }}
 http {{
     access_log off;
-    client_body_temp_path {{folder}}/body;
-    proxy_temp_path {{folder}}/proxy;
-    fastcgi_temp_path {{folder}}/fastcgi;
-    uwsgi_temp_path {{folder}}/uwsgi;
-    scgi_temp_path {{folder}}/scgi;
+    {TEMPORARY}
     gzip on;
     {http}
     upstream tidings {{ server {address}; {upstream} }}
@@ -108,6 +135,5 @@ http {{
     }}
 }}
 "
-    );
-    config.replace("{folder}", &folder.display().to_string()).replace("{port}", &port.to_string())
+    )
 }
