@@ -216,7 +216,6 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "on disk",
         groups: &[Group::Rust],
-
         arguments: ON_ANY_BROKER,
         environment: &[("TIDINGS_TEST_BROKER", "disk")],
         counts: Some(Runner::Cargo),

@@ -180,6 +180,7 @@ impl Hub {
     /// Goes on from a cursor with nothing of what came before it: in the same epoch, because that is
     /// lost to this hub; in another, because the log is another. Whoever reads is told. Returns what
     /// the hub was until then, to be dropped where that holds nobody up.
+    #[must_use = "dropping a large log takes a while: not under a lock"]
     pub fn begin_again(&mut self, cursor: Cursor) -> Self {
         let log = self.log.begin_again(cursor.position);
         std::mem::replace(self, Self { epoch: cursor.epoch, log })

@@ -101,13 +101,13 @@ fn whoever_reads_on_through_new_beginnings_misses_nothing_in_silence() {
                 0 => {
                     // Another log; its positions may lie where the old ones did.
                     let epoch = Epoch::from_random(rng.u64(..));
-                    hub.begin_again(Cursor { epoch, position: Position::new(rng.u64(..50)) });
+                    drop(hub.begin_again(Cursor { epoch, position: Position::new(rng.u64(..50)) }));
                     beginnings += 1;
                 }
                 1 => {
                     // A part of it was lost to this hub.
                     let position = Position::new(newest.position.get() + rng.u64(1..20));
-                    hub.begin_again(Cursor { position, ..newest });
+                    drop(hub.begin_again(Cursor { position, ..newest }));
                     beginnings += 1;
                 }
                 2 => hub.skip_to(Position::new(newest.position.get() + rng.u64(..20))),
@@ -143,7 +143,7 @@ fn a_cursor_from_before_a_new_beginning_is_told_of_a_gap() {
     let mut hub = Hub::new(start().epoch, BOUNDS);
     let seen = hub.append(event("a"), Moment::default()).event.cursor();
     let lost_to = Cursor { position: Position::new(10), ..seen };
-    hub.begin_again(lost_to);
+    drop(hub.begin_again(lost_to));
     let kept = hub.append(event("b"), Moment::default()).event;
     assert_eq!(kept.position(), Position::new(11));
     for patterns in [&["a"][..], &["b"], &["new"], &["**"], &["*"]] {
@@ -163,7 +163,7 @@ fn whoever_hands_every_event_on_sees_that_the_log_is_another() {
     let seen = hub.append(event("a"), Moment::default()).event.cursor();
     assert!(hub.tail(seen, PAGE).complete);
     let another = Cursor { epoch: Epoch::from_random(2), position: Position::START };
-    hub.begin_again(another);
+    drop(hub.begin_again(another));
     hub.append(event("a"), Moment::default());
     let tail = hub.tail(seen, PAGE);
     assert!(!tail.complete && tail.events.is_empty());
