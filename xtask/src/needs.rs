@@ -22,6 +22,8 @@ pub(crate) enum Need {
     Curl,
     /// nginx where Debian has it, which the tests start.
     Nginx,
+    /// Redis with its own client, which the tests start.
+    Redis,
 }
 
 const NGINX: &str = "/usr/sbin/nginx";
@@ -47,6 +49,8 @@ impl Need {
             },
             Self::Nginx if Path::new(NGINX).is_file() => Ok(()),
             Self::Nginx => apt_install("nginx-light", &|| Path::new(NGINX).is_file()),
+            Self::Redis if has_redis() => Ok(()),
+            Self::Redis => apt_install("redis-server", &has_redis),
         }
     }
 }
@@ -57,6 +61,10 @@ pub(crate) fn chromium() -> Option<PathBuf> {
         Some(named) => Some(named.into()),
         None => CHROMIUM_NAMES.iter().find_map(|name| on_path(name)),
     }
+}
+
+fn has_redis() -> bool {
+    on_path("redis-server").is_some() && on_path("redis-cli").is_some()
 }
 
 fn cargo_component(component: &str, command: &str) -> Result<()> {

@@ -161,7 +161,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "cargo test",
         groups: &[Group::Rust],
-        needs: &[Need::Nginx],
+        needs: &[Need::Nginx, Need::Redis],
         arguments: &["test", "--workspace", "--locked", "--no-fail-fast"],
         counts: Some(Runner::Cargo),
         ..BLANK

@@ -24,11 +24,11 @@ use crate::limits::{Quota, SharedKey, Verdict};
 use crate::revocations::Revocation;
 use crate::traces::Passage;
 
+pub(crate) use self::redis::Redis;
 pub(crate) use disk::Disk;
 pub(crate) use idempotency::{Fingerprint, IdempotencyKey};
 pub(crate) use memory::Memory;
 pub(crate) use nats::Nats;
-pub(crate) use redis::Redis;
 pub(crate) use replica::{OnRevoked, OnStored, Replica};
 
 /// How long a reader waits for this node to reach a cursor that another node has given out.
@@ -153,7 +153,7 @@ impl Broker {
                 memory.publish_own(event);
             }
             Self::Disk(disk) => disk.publish_own(event),
-            Self::Redis(redis) => redis.publish_own(event),
+            Self::Redis(redis) => redis.publish_own(&event),
             Self::Nats(nats) => nats.publish_own(event),
         }
     }

@@ -17,6 +17,7 @@ mod network;
 mod origin;
 mod otlp;
 mod problem;
+mod redis;
 mod secret;
 mod sections;
 mod session;
@@ -34,6 +35,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 
+pub use self::redis::Redis;
 pub use alerts::{AlertLog, AlertMail, Alerts, Webhook, WebhookFormat};
 pub use document::default_document;
 pub use mail::{MailAddress, SmtpSecurity, SmtpUrl};
@@ -116,6 +118,8 @@ pub struct Config {
     pub body_timeout_secs: u64,
     /// How many events are kept for those who come back.
     pub log: Log,
+    /// For a broker that is a Redis.
+    pub redis: Redis,
     /// Open streams and what they replay.
     pub streams: Streams,
     /// How many there may be.
@@ -166,6 +170,7 @@ impl Default for Config {
             idle_timeout_secs: 75,
             body_timeout_secs: 15,
             log: Log::default(),
+            redis: Redis::default(),
             streams: Streams::default(),
             limits: Limits::default(),
             idempotency: Idempotency::default(),
@@ -218,6 +223,7 @@ impl Config {
             idle_timeout_secs,
             body_timeout_secs: _,
             log,
+            redis,
             streams,
             limits: _,
             idempotency,
@@ -243,6 +249,7 @@ impl Config {
             ("head_timeout_secs", *head_timeout_secs != other.head_timeout_secs),
             ("streams.own_sockets", streams.own_sockets != other.streams.own_sockets),
             ("log", *log != other.log),
+            ("redis", *redis != other.redis),
             ("idempotency", *idempotency != other.idempotency),
             ("nats", *nats != other.nats),
             ("otlp", *otlp != other.otlp),

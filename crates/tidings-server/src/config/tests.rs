@@ -225,12 +225,12 @@ fn needs_no_token_secret_beside_another_proof(#[case] file: &str, #[case] enough
 #[case("listen = [\"127.0.0.1:1\", \"127.0.0.1:1\"]", "tidings.toml:1: listen[1] repeats")]
 #[case("base_path = \"live\"", "tidings.toml:1: base_path is wrong~/live")]
 #[case(
-    "broker = \"disk:./data\"",
-    "tidings.toml:1: broker is wrong: `disk:…` is not supported by this version~broker = \"memory\""
+    "broker = \"disk:\"",
+    "tidings.toml:1: broker is wrong: names no folder~broker = \"memory\""
 )]
 #[case(
-    "broker = \"redis://u:canary@h\"",
-    "tidings.toml:1: broker is wrong: `redis:…` is not supported"
+    "broker = \"amqp://u:canary@h\"",
+    "tidings.toml:1: broker is wrong: is not \"memory\", \"disk:FOLDER\""
 )]
 #[case("broker = 7", "tidings.toml:1: broker must be a text")]
 #[case(

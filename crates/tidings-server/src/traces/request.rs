@@ -94,6 +94,11 @@ impl Drop for Request {
 pub(crate) struct Passage(Option<(Arc<Tracing>, Arc<Trace>)>);
 
 impl Passage {
+    /// Whether anything goes along.
+    pub(crate) fn is_traced(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The event is stored. To be said before anyone can read it.
     pub(crate) fn departs(&self, position: Position, stored_ns: u64) {
         if let Some((tracing, trace)) = &self.0 {

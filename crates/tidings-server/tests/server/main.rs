@@ -26,6 +26,7 @@ mod protocols;
 mod publishing;
 mod race;
 mod rates;
+mod redis;
 mod revocations;
 mod secrets;
 mod sessions;

@@ -65,6 +65,20 @@ impl Api {
         json(answer).await["id"].as_str().unwrap().to_owned()
     }
 
+    /// Publishes an event that nobody hears until it is taken: what is under the node is there again.
+    pub async fn publish_until_taken(&self) -> String {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let answer = self.post(r#"{"topic":"nobody/hears"}"#).send().await.unwrap();
+            if answer.status() == 201 {
+                return json(answer).await["id"].as_str().unwrap().to_owned();
+            }
+            assert_eq!(answer.status(), 503);
+            assert!(tokio::time::Instant::now() < deadline, "it is never taken");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
     /// A poll's answer.
     pub async fn poll(&self, query: &str) -> Value {
         let answer = self.get(&format!("/api/polling?{query}")).send().await.unwrap();

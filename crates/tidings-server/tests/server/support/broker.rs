@@ -86,14 +86,16 @@ impl Ground {
         Self::Server(server, name)
     }
 
-    /// Has a `serve` command that names no broker stand on this one.
+    /// Has a `serve` command stand on this one, at the address that it names itself or else at the usual.
     pub fn lay(&self, command: &mut Command) {
         let broker = match self {
             Self::Memory => "memory".to_owned(),
             Self::Disk(folder) => format!("disk:{}", folder.path().display()),
             Self::Server(server, _) => server.url(),
         };
-        command.env("TIDINGS_BROKER", broker);
+        if !command.get_envs().any(|(name, _)| name == "TIDINGS_BROKER") {
+            command.env("TIDINGS_BROKER", broker);
+        }
         if let Self::Server(server, name) = self {
             let setting = match server.kind() {
                 Kind::Redis => "TIDINGS_REDIS__PREFIX",

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ pub struct BrokerServer {
     folder: TempDir,
     child: Mutex<Option<Child>>,
     arguments: Vec<String>,
+    /// Instead of what else it has written.
+    reads_snapshot: AtomicBool,
 }
 
 impl BrokerServer {
@@ -50,7 +53,9 @@ impl BrokerServer {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let folder = tempfile::tempdir().unwrap();
             let arguments = arguments.clone();
-            let server = Self { kind, keeps, port, folder, child: Mutex::default(), arguments };
+            let child = Mutex::default();
+            let reads_snapshot = AtomicBool::new(false);
+            let server = Self { kind, keeps, port, folder, child, arguments, reads_snapshot };
             if server.begin() {
                 return server;
             }
@@ -101,6 +106,17 @@ impl BrokerServer {
             std::fs::remove_dir_all(store).unwrap();
         }
         self.start_again();
+    }
+
+    /// Starts a Redis again after [`BrokerServer::kill`] with its last snapshot alone, as one that was
+    /// set up to write nothing else.
+    pub fn start_from_snapshot(&self) {
+        let store = self.folder.path().join("store");
+        // Where there are files of the other kind, it would look at nothing else.
+        let _ = std::fs::remove_dir_all(store.join("appendonlydir"));
+        assert!(self.child().is_none(), "it runs");
+        self.reads_snapshot.store(true, Ordering::Relaxed);
+        assert!(self.begin(), "{:?} does not start again", self.kind);
     }
 
     /// While it is down: remembers what it has kept so far.
@@ -168,8 +184,12 @@ impl BrokerServer {
                 command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--dir"]);
                 command.arg(&store).arg("--logfile").arg(&log);
                 // What it acknowledges it has written: with `everysec` it may not have.
-                let (appendonly, fsync) =
-                    if self.keeps == Keeps::Everything { ("yes", "always") } else { ("no", "no") };
+                let reads_snapshot = self.reads_snapshot.load(Ordering::Relaxed);
+                let (appendonly, fsync) = if self.keeps == Keeps::Everything && !reads_snapshot {
+                    ("yes", "always")
+                } else {
+                    ("no", "no")
+                };
                 command.args(["--appendonly", appendonly, "--appendfsync", fsync]);
             }
             Kind::Nats => {
@@ -192,7 +212,9 @@ impl BrokerServer {
             // A Redis that still reads what it has stored answers with an error.
             Kind::Redis => {
                 let asked = socket.write_all(b"PING\r\n");
-                asked.and_then(|()| socket.read_exact(&mut answer)).is_ok() && &answer == b"+PONG"
+                // One that has a password asks for it.
+                asked.and_then(|()| socket.read_exact(&mut answer)).is_ok()
+                    && [b"+PONG", b"-NOAU"].contains(&&answer)
             }
             Kind::Nats => socket.read_exact(&mut answer).is_ok() && &answer == b"INFO ",
             Kind::Memory | Kind::Disk => unreachable!("they have no server"),
