@@ -322,7 +322,7 @@ mod tests {
     fn uses_that_were_handed_on_decide_as_those_kept() {
         let (mut kept, mut bytes) = (Windows::default(), Vec::new());
         let two = Quota { limit: 2, window_ns: 1000 };
-        for now_ns in [5, 5, 900, 1004, 1005, 1006, 1900, 1800, 3000] {
+        for now_ns in [5, 5, 900, 1004, 1005, 1006, 1900, 3000, 2990, 3001] {
             let mut handed_on = Uses::from_bytes(&bytes);
             assert_eq!(handed_on.take(two, now_ns), kept.take(KEY, two, 10, now_ns), "{now_ns}");
             bytes = handed_on.to_bytes();

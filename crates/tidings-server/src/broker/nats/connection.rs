@@ -197,7 +197,7 @@ fn addresses(url: &str) -> anyhow::Result<Vec<ServerAddr>> {
         let address: ServerAddr =
             place.parse().map_err(|_| anyhow::anyhow!("broker: not an address of NATS"))?;
         anyhow::ensure!(
-            matches!(address.scheme(), "nats" | "tls"),
+            matches!(address.scheme(), "nats" | "tls") && !address.host().is_empty(),
             "broker: a server of NATS is named as in nats://HOST:4222 or tls://HOST:4222"
         );
         Ok(address)

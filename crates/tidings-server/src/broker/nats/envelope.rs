@@ -46,7 +46,7 @@ pub(super) fn write(
 }
 
 pub(super) fn read(headers: &HeaderMap) -> Envelope {
-    let header = |name: &str| headers.get(name).map(|value| value.as_str());
+    let header = |name: &str| headers.get(name).map(async_nats::HeaderValue::as_str);
     let key = header(NATS_MESSAGE_ID.as_ref()).and_then(|id| {
         let (text, index) = id.split_once('.')?.1.split_once('.')?;
         let index = index.parse().ok()?;

@@ -73,7 +73,7 @@ async fn a_request_s_events_stay_together_and_a_node_that_starts_later_has_them_
     let held = page["events"].as_array().unwrap().iter();
     let held: Vec<u64> = held.map(|event| position(event["id"].as_str().unwrap())).collect();
     assert_eq!(held, all);
-    let cursors = [&apis[0], &apis[1]].map(|api| api.newest());
+    let cursors = [&apis[0], &apis[1]].map(Api::newest);
     let [one, other] = <[String; 2]>::try_from(join_all(cursors).await).unwrap();
     assert_eq!(one, other);
 }
