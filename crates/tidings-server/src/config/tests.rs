@@ -226,7 +226,7 @@ fn needs_no_token_secret_beside_another_proof(#[case] file: &str, #[case] enough
 #[case("base_path = \"live\"", "tidings.toml:1: base_path is wrong~/live")]
 #[case(
     "broker = \"disk:\"",
-    "tidings.toml:1: broker is wrong: names no folder~broker = \"memory\""
+    "tidings.toml:1: broker is wrong: names no folder~broker = \"disk:./data\""
 )]
 #[case(
     "broker = \"amqp://u:canary@h\"",
