@@ -58,6 +58,23 @@ pub(crate) struct Holder {
     issued_secs: u64,
 }
 
+impl Holder {
+    /// The marks of a credential.
+    pub(crate) fn new(
+        user: Option<&str>,
+        session: Option<&str>,
+        token: Option<&str>,
+        issued_at_ms: Option<u64>,
+    ) -> Self {
+        Self {
+            user: user.map(|user| Mark::of(Subject::User(user))),
+            session: session.map(|session| Mark::of(Subject::Session(session))),
+            token: token.map(|token| Mark::of(Subject::Token(token))),
+            issued_secs: issued_at_ms.unwrap_or_default() / 1000,
+        }
+    }
+}
+
 /// A revocation that is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Revocation {
@@ -104,22 +121,6 @@ struct List {
 }
 
 impl Revocations {
-    /// The marks of a credential.
-    pub(crate) fn holder(
-        &self,
-        user: Option<&str>,
-        session: Option<&str>,
-        token: Option<&str>,
-        issued_at_ms: Option<u64>,
-    ) -> Holder {
-        Holder {
-            user: user.map(|user| Mark::of(Subject::User(user))),
-            session: session.map(|session| Mark::of(Subject::Session(session))),
-            token: token.map(|token| Mark::of(Subject::Token(token))),
-            issued_secs: issued_at_ms.unwrap_or_default() / 1000,
-        }
-    }
-
     /// Revokes a subject from now on, for so long. Said again, it counts from the second time.
     pub(crate) fn revoke(
         &self,
@@ -218,7 +219,7 @@ mod tests {
     fn finds_whom_it_names(#[case] subject: Subject<'_>, #[case] found: bool) {
         let revocations = Revocations::default();
         let issued = Some(NOW_MS - 1000);
-        let holder = revocations.holder(Some("ann"), Some("s1"), Some("t1"), issued);
+        let holder = Holder::new(Some("ann"), Some("s1"), Some("t1"), issued);
         assert!(!revocations.is_revoked(&holder));
         let revocation = revocations.revoke(subject, NOW_MS, DAY, 10).unwrap();
         assert_eq!(revocation.hits(&holder), found);
@@ -236,17 +237,17 @@ mod tests {
     ) {
         let revocations = Revocations::default();
         revocations.revoke(Subject::User("ann"), NOW_MS, DAY, 10).unwrap();
-        let holder = revocations.holder(Some("ann"), None, None, issued_at_ms);
+        let holder = Holder::new(Some("ann"), None, None, issued_at_ms);
         assert_eq!(revocations.is_revoked(&holder), revoked);
         // A session or a token stays what it was.
         revocations.revoke(Subject::Session("s1"), NOW_MS, DAY, 10).unwrap();
-        assert!(revocations.is_revoked(&revocations.holder(None, Some("s1"), None, issued_at_ms)));
+        assert!(revocations.is_revoked(&Holder::new(None, Some("s1"), None, issued_at_ms)));
     }
 
     #[test]
     fn is_remembered_for_its_time_and_counts_again_when_said_again() {
         let revocations = Revocations::default();
-        let holder = revocations.holder(Some("ann"), None, None, Some(NOW_MS));
+        let holder = Holder::new(Some("ann"), None, None, Some(NOW_MS));
         revocations.revoke(Subject::User("ann"), NOW_MS, DAY, 10).unwrap();
         revocations.revoke(Subject::User("ann"), NOW_MS + 1000, DAY, 10).unwrap();
         let day_ms = 24 * 60 * 60 * 1000;
@@ -266,7 +267,7 @@ mod tests {
         }
         assert_eq!(revocations.revoke(Subject::User("c"), NOW_MS, DAY, 2), Err(Full));
         assert!(revocations.revoke(Subject::User("a"), NOW_MS + 1, DAY, 2).is_ok());
-        assert!(revocations.is_revoked(&revocations.holder(Some("b"), None, None, None)));
+        assert!(revocations.is_revoked(&Holder::new(Some("b"), None, None, None)));
         let later = NOW_MS + 25 * 60 * 60 * 1000;
         assert!(revocations.revoke(Subject::User("c"), later, DAY, 2).is_ok());
     }

@@ -151,7 +151,7 @@ pub(super) async fn poll(
     // HEAD asks what GET would answer, not to wait for it.
     let wait = Duration::from_secs(if method == Method::HEAD { 0 } else { query.wait_secs });
 
-    let holder = who::holder(&hub, &principal);
+    let holder = who::holder(&principal);
     let found = Found::wait_for(&hub, holder, start, &selection, bounds, wait).await?;
     let mut response = if let Some(etag) = found.unchanged(start, &headers) {
         let no_store = HeaderValue::from_static(CACHE_CONTROL);

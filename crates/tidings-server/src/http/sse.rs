@@ -146,7 +146,7 @@ pub(super) async fn stream(
     let introduction = Introduction {
         user,
         arrival: Arrival { method: principal.method.as_str(), protocol: protocol_of(version) },
-        owner: Owner { connection, holder: who::holder(&hub, &principal) },
+        owner: Owner { connection, holder: who::holder(&principal) },
     };
     let log = hub.delivery.log();
     let stream = OpenStream::new(log, reservation, selection, start, bounds, introduction);

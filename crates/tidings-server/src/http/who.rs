@@ -124,7 +124,7 @@ pub(super) async fn authenticate(
         }
         Err(error) => return Err(refusal(&error)),
     };
-    if hub.revocations.is_revoked(&holder(hub, &principal)) {
+    if hub.revocations.is_revoked(&holder(&principal)) {
         return Err(revoked());
     }
     if principal.method == Method::UserId {
@@ -136,8 +136,8 @@ pub(super) async fn authenticate(
 }
 
 /// What a revocation may find this principal by.
-pub(super) fn holder(hub: &Hub, principal: &Principal) -> Holder {
-    hub.revocations.holder(
+pub(super) fn holder(principal: &Principal) -> Holder {
+    Holder::new(
         principal.user.as_ref().map(User::id),
         principal.sid.as_deref(),
         principal.jti.as_deref(),
