@@ -2,6 +2,8 @@
 
 /** What the server measured in one interval: an element of `/api/admin/stats`, and an event of `$tidings/stats`. */
 export interface Sample {
+  /** Which server. Several that share a log publish to the same topic. */
+  node: string;
   timestamp: number;
   connections: { active: number; peak: number; total: number };
   events: {
@@ -26,6 +28,7 @@ export interface Percentiles {
 }
 
 export interface Stats {
+  node: string;
   everySecs: number;
   samples: Sample[];
 }

@@ -40,6 +40,9 @@ interface FeedStore {
 export function createFeedStore(): FeedStore {
   let feed: Feed = { history: NO_HISTORY, newest: undefined, loaded: false, error: undefined };
   const listeners = new Set<() => void>();
+  // The server that was asked for its past. What others that share its log say of themselves is not shown.
+  let node: string | undefined;
+  const isOfNode = (sample: Sample) => node === undefined || sample.node === node;
   const set = (change: Partial<Feed>) => {
     feed = { ...feed, ...change };
     for (const listener of [...listeners]) listener();
@@ -52,15 +55,23 @@ export function createFeedStore(): FeedStore {
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
-    add: (sample) => setHistory(withSample(feed.history, measured(sample))),
+    add: (sample) => {
+      if (isOfNode(sample)) setHistory(withSample(feed.history, measured(sample)));
+    },
     async load(api, signal) {
       const stats = (secs: number) => api<Stats>("/api/admin/stats", { query: { secs }, signal });
       try {
         const [fine, coarse] = await Promise.all([stats(FINE_SECS), stats(COARSE_SECS)]);
+        node = fine.node;
         const reached = fine.samples.at(-1)?.timestamp ?? 0;
         // What the stream brought while the answer was under way.
-        const since = feed.history.fine.filter(({ timestamp }) => timestamp > reached);
-        const remembered = fromServer(fine.samples.map(measured), coarse.samples.map(measured));
+        const since = feed.history.fine.filter(
+          (sample) => sample.timestamp > reached && isOfNode(sample),
+        );
+        const remembered = fromServer(
+          fine.samples.map(measured),
+          coarse.samples.filter(isOfNode).map(measured),
+        );
         setHistory(since.reduce(withSample, remembered), { loaded: true, error: undefined });
       } catch (error) {
         if (!signal.aborted) set({ error: wordsOf(error) });

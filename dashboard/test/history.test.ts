@@ -1,7 +1,6 @@
 // The last hours of numbers: what is put together loses no peak, and what is missing stays missing.
 
 import { expect, test } from "vitest";
-import type { Sample } from "../src/answers.ts";
 import {
   bucketed,
   columns,
@@ -13,24 +12,7 @@ import {
   together,
   withSample,
 } from "../src/history.ts";
-
-const SECOND = 1000;
-const START = 1_795_458_000_000;
-
-function sample(atSecs: number, active: number, p99: number | null = 1): Sample {
-  return {
-    timestamp: START + atSecs * SECOND,
-    connections: { active, peak: active, total: atSecs },
-    events: { published: atSecs, delivered: atSecs, publishedPerSec: active, deliveredPerSec: 0 },
-    fanOutMs: { p50: p99 === null ? null : p99 / 2, p99 },
-    publishToSocketMs: { p50: null, p99: null },
-    errors: { total: 0, perSec: 0 },
-    gaps: { total: 0, perSec: 0 },
-    log: { events: atSecs, bytes: 0, topics: 0, oldestAgeSecs: 0 },
-    broker: { kind: "memory", status: "ok" },
-    process: { residentBytes: active, cpuPercent: 0 },
-  };
-}
+import { SECOND, START, sample } from "./sample.ts";
 
 const run = (from: number, to: number, active = (second: number) => second) =>
   Array.from({ length: to - from }, (_, index) => sample(from + index, active(from + index)));

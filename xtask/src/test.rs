@@ -145,6 +145,10 @@ fn command_of(step: &Step) -> Result<Command> {
     if !std::io::stdout().is_terminal() {
         command.env("NO_COLOR", "1");
     }
+    if std::env::var_os("CI").is_some() {
+        // Nothing is built twice there.
+        command.env("CARGO_INCREMENTAL", "0");
+    }
     command.args(step.arguments).envs(step.environment.iter().copied());
     Ok(command)
 }

@@ -152,7 +152,8 @@ async fn build(config: Config) -> anyhow::Result<Arc<Hub>> {
     let shared_log = SharedLog::new(Arc::clone(&log), clock);
     let revocations = Arc::new(Revocations::default());
     let traces = Traces::start(&config.otlp, clock)?;
-    let metrics = Arc::new(Metrics::new(clock, shards, Problem::CODES, traces.clone()));
+    let metrics =
+        Arc::new(Metrics::new(clock, node_name(&config), shards, Problem::CODES, traces.clone()));
     let delivery =
         Delivery::start(shared_log, shards, Arc::clone(&revocations), Arc::clone(&metrics))
             .context("cannot start delivery threads")?;
@@ -207,6 +208,17 @@ fn timeouts(config: &Config) -> Timeouts {
         write_stall: Duration::from_secs(config.streams.write_stall_secs),
         peer_gone: Duration::from_secs(config.streams.heartbeat_secs) + USER_TIMEOUT_GRACE,
     }
+}
+
+/// What this node is called. Two that are started on one machine have two names, and so has one after
+/// a restart: it counts anew.
+fn node_name(config: &Config) -> Arc<str> {
+    if let Some(name) = &config.node_name {
+        return name.as_str().into();
+    }
+    let machine = rustix::system::uname();
+    let suffix: String = (0..4).map(|_| fastrand::lowercase()).collect();
+    format!("{}-{suffix}", machine.nodename().to_string_lossy()).into()
 }
 
 /// One delivery thread for each.

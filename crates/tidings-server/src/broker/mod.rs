@@ -17,7 +17,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use tidings_hub::{Cursor, Event, EventType, Payload, Topic};
-use tokio::time::{Instant, sleep};
 
 use crate::delivery::{AdmissionBounds, Full};
 use crate::limits::{Quota, SharedKey, Verdict};
@@ -33,8 +32,9 @@ pub(crate) use replica::{OnRevoked, OnStored, Replica};
 
 /// How long a reader waits for this node to reach a cursor that another node has given out.
 const CATCHES_UP_WITHIN: Duration = Duration::from_secs(2);
-/// How often it is looked whether it has.
-const LOOKS_EVERY: Duration = Duration::from_millis(5);
+/// How long a publisher waits for this node to have what is stored elsewhere, so that whoever has the
+/// answer finds the event here too.
+const APPLIED_WITHIN: Duration = Duration::from_millis(250);
 
 /// The brokers there are.
 #[derive(Debug)]
@@ -178,14 +178,7 @@ impl Broker {
     /// Waits, for a moment, until this node has reached a cursor that another may have given out.
     pub(crate) async fn catch_up(&self, cursor: Cursor) {
         let Some(replica) = self.shared_replica() else { return };
-        let deadline = Instant::now() + CATCHES_UP_WITHIN;
-        let is_ahead = || {
-            let newest = replica.newest();
-            newest.epoch == cursor.epoch && newest.position < cursor.position
-        };
-        while is_ahead() && Instant::now() < deadline {
-            sleep(LOOKS_EVERY).await;
-        }
+        replica.reach(cursor, CATCHES_UP_WITHIN).await;
     }
 
     /// This node's copy of a log that others write to as well.

@@ -4,10 +4,14 @@
 //! flight, and is announced. Where the order comes from is not known here.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tidings_hub::{Cursor, Event, Hub, Moment, Position, StoredEvent};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::Publication;
 use crate::clock::Clock;
@@ -32,6 +36,8 @@ pub(crate) struct Replica {
     on_revoked: OnRevoked,
     /// Uptime of the newest event.
     newest_uptime_ms: AtomicU64,
+    /// Rung when there is more.
+    news: Notify,
 }
 
 /// An event that has its place, on its way into the hub.
@@ -55,7 +61,33 @@ impl Replica {
         on_stored: OnStored,
         on_revoked: OnRevoked,
     ) -> Self {
-        Self { hub, clock, metrics, on_stored, on_revoked, newest_uptime_ms: AtomicU64::new(0) }
+        Self {
+            hub,
+            clock,
+            metrics,
+            on_stored,
+            on_revoked,
+            newest_uptime_ms: AtomicU64::new(0),
+            news: Notify::new(),
+        }
+    }
+
+    /// Waits, for so long, until this node has come to a cursor of its epoch, or to another epoch.
+    pub(super) async fn reach(&self, cursor: Cursor, patience: Duration) {
+        let reached = async {
+            loop {
+                let mut news = pin!(self.news.notified());
+                // From here on it hears of what it does not see.
+                news.as_mut().enable();
+                let newest = self.newest();
+                if newest.epoch != cursor.epoch || newest.position >= cursor.position {
+                    return;
+                }
+                news.await;
+            }
+        };
+        // Where it takes longer, whoever waits goes on without.
+        let _ = timeout(patience, reached).await;
     }
 
     /// The cursor of a reader that has seen everything.
@@ -73,8 +105,7 @@ impl Replica {
             for arrival in arrivals.by_ref().take(APPENDED_AT_ONCE_MAX) {
                 let moment = self.moment(arrival.time_ms, now);
                 let event = hub.append_at(arrival.position, arrival.event, moment).event;
-                // While nobody can read it yet.
-                // Its own, a hub does not count.
+                // While nobody can read it yet; its own, a hub does not count.
                 if !event.is_own() {
                     let stored_ns = self.clock.uptime_ns();
                     let received_ns = arrival.received_ns.unwrap_or(stored_ns);
@@ -85,6 +116,7 @@ impl Replica {
             }
             drop(hub);
             (self.on_stored)(&stored);
+            self.news.notify_waiters();
         }
     }
 
@@ -131,12 +163,14 @@ impl Replica {
     pub(super) fn begin_again(&self, cursor: Cursor) {
         let before = self.hub().begin_again(cursor);
         (self.on_stored)(&[]);
+        self.news.notify_waiters();
         drop(before);
     }
 
     /// Positions up to this were given to what is not kept.
     pub(super) fn skip_to(&self, position: Position) {
         self.hub().skip_to(position);
+        self.news.notify_waiters();
     }
 
     /// The position before the oldest event that is kept.

@@ -41,7 +41,7 @@ pub use alerts::{AlertLog, AlertMail, Alerts, Webhook, WebhookFormat};
 pub use disk::{Disk, Durability};
 pub use document::default_document;
 pub use mail::{MailAddress, SmtpSecurity, SmtpUrl};
-pub use names::{CookieName, ForwardedHeader};
+pub use names::{CookieName, ForwardedHeader, NodeName};
 pub use nats::{Nats, NatsStorage, StreamName};
 pub use network::{Host, Network};
 pub use origin::Origin;
@@ -89,6 +89,10 @@ pub struct Config {
     /// folder of this machine; `redis://…` or `nats://…`, where several nodes share one log.
     #[schemars(extend("examples" = ["disk:./data"]))]
     pub broker: Broker,
+    /// What this node is called in its metrics, where several share a log. Not set, it is the machine's
+    /// name and four characters that are others after each start.
+    #[schemars(extend("examples" = ["live-1"]))]
+    pub node_name: Option<NodeName>,
     /// Milliseconds a publisher is kept waiting while the broker cannot be reached, before it is told to
     /// try again.
     #[schemars(range(max = 30_000))]
@@ -164,6 +168,7 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             base_path: BasePath::default(),
             broker: Broker::Memory,
+            node_name: None,
             publish_wait_ms: 0,
             api_key: None,
             event_bytes_max: 65_536,
@@ -218,6 +223,7 @@ impl Config {
             trusted_proxies: _,
             base_path,
             broker,
+            node_name,
             publish_wait_ms,
             api_key: _,
             event_bytes_max: _,
@@ -248,6 +254,7 @@ impl Config {
             ("admin_listen", *admin_listen != other.admin_listen),
             ("base_path", *base_path != other.base_path),
             ("broker", *broker != other.broker),
+            ("node_name", *node_name != other.node_name),
             ("publish_wait_ms", *publish_wait_ms != other.publish_wait_ms),
             ("tls", tls.cert.is_some() != other.tls.cert.is_some()),
             ("head_bytes_max", *head_bytes_max != other.head_bytes_max),

@@ -44,6 +44,42 @@ impl fmt::Display for CookieName {
     }
 }
 
+/// Bytes in a node's name.
+const NODE_NAME_BYTES_MAX: usize = 64;
+
+/// A node's name, among those that share a log: visible ASCII characters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", inline)]
+pub struct NodeName(String);
+
+impl NodeName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for NodeName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let is_right = (1..=NODE_NAME_BYTES_MAX).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_right {
+            Ok(Self(text))
+        } else {
+            Err(format!("a node's name is 1 to {NODE_NAME_BYTES_MAX} visible ASCII characters"))
+        }
+    }
+}
+
+impl From<NodeName> for String {
+    fn from(name: NodeName) -> Self {
+        name.0
+    }
+}
+
 /// The name of a request header that may be handed on to the application.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
@@ -133,6 +169,17 @@ mod tests {
     #[case(&"a".repeat(129), false)]
     fn takes_the_name_of_a_cookie(#[case] name: &str, #[case] right: bool) {
         assert_eq!(CookieName::try_from(name.to_owned()).is_ok(), right);
+    }
+
+    #[rstest]
+    #[case("live-1", true)]
+    #[case("10.0.0.7:4000", true)]
+    #[case("", false)]
+    #[case("two words", false)]
+    #[case("line\n", false)]
+    #[case(&"a".repeat(65), false)]
+    fn takes_the_name_of_a_node(#[case] name: &str, #[case] right: bool) {
+        assert_eq!(NodeName::try_from(name.to_owned()).is_ok(), right);
     }
 
     #[rstest]

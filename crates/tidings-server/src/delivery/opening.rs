@@ -22,8 +22,8 @@ pub(crate) struct StreamBounds {
     pub(crate) heartbeat: Duration,
     /// The longest life, less up to a tenth at random.
     pub(crate) age_max: Duration,
-    /// When the authority it was opened with ends, from now.
-    pub(crate) authority_left: Option<Duration>,
+    /// When the authority it was opened with ends, in milliseconds since the Unix epoch.
+    pub(crate) authority_until_ms: Option<u64>,
     /// What one write to a reader that catches up may carry.
     pub(crate) page: PageBounds,
     /// How long a reader may take nothing of what waits for it.
@@ -67,8 +67,8 @@ impl OpenStream {
     ) -> Self {
         let (Opening { reader, cursor, resumed, gap }, replay_end) = log.open(start, &selection);
         reservation.begin(introduction.arrival.method);
-        let now = Instant::now();
-        let end = End::of(now, bounds);
+        let (now, now_ms) = (Instant::now(), log.clock().now().unix_ms);
+        let end = End::of(now, now_ms, bounds);
         let owner = introduction.owner;
         let connected = Connected {
             connection: owner.connection.to_string(),
@@ -78,7 +78,7 @@ impl OpenStream {
             cursor: cursor.to_string(),
             resumed,
             heartbeat_secs: bounds.heartbeat.as_secs(),
-            expires_at: log.clock().now().unix_ms + millis(end.at - now),
+            expires_at: now_ms + millis(end.at - now),
         };
         let mut greeting = BytesMut::from(&connected.frame(gap.is_some())[..]);
         if let Some(gap) = &gap {
@@ -119,9 +119,12 @@ pub(super) struct End {
 
 impl End {
     /// The sooner of the two ends a stream can have.
-    fn of(now: Instant, bounds: StreamBounds) -> Self {
+    fn of(now: Instant, now_ms: u64, bounds: StreamBounds) -> Self {
+        let authority_left = bounds
+            .authority_until_ms
+            .map(|until_ms| Duration::from_millis(until_ms.saturating_sub(now_ms)));
         let age = bounds.age_max.mul_f64(1.0 - 0.1 * fastrand::f64());
-        let (life, reason) = match bounds.authority_left {
+        let (life, reason) = match authority_left {
             Some(left) if left < age => (left, ExpiringReason::Token),
             _ => (age, ExpiringReason::Age),
         };

@@ -125,9 +125,7 @@ pub(super) async fn stream(
     let bounds = StreamBounds {
         heartbeat: Duration::from_secs(streams.heartbeat_secs),
         age_max: Duration::from_secs(streams.age_max_secs),
-        authority_left: principal
-            .until_ms
-            .map(|until_ms| Duration::from_millis(until_ms.saturating_sub(now_ms))),
+        authority_until_ms: principal.until_ms,
         write_stall: Duration::from_secs(streams.write_stall_secs),
         page: tidings_hub::PageBounds {
             events_max: streams.replay_events_max,

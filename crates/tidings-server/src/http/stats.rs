@@ -1,5 +1,7 @@
 //! `GET /api/admin/stats`: what the node did in the last minutes and hours.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
@@ -20,6 +22,9 @@ const SECS_DEFAULT: u64 = 3600;
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Stats {
+    /// Which node.
+    #[schema(value_type = String)]
+    node: Arc<str>,
     /// Seconds that each sample is of: 1 for ten minutes or less, else 10.
     every_secs: usize,
     /// Oldest first. There are fewer while the node is young.
@@ -47,5 +52,5 @@ pub(super) async fn history(
     let secs_max = (COARSE_MAX * COARSE_SECS) as u64;
     let secs = parameters.number("secs", SECS_DEFAULT, 1, secs_max)?;
     let (every_secs, samples) = hub.stats.last(usize::try_from(secs).expect("six hours at most"));
-    Ok(admin::answer(&Stats { every_secs, samples }))
+    Ok(admin::answer(&Stats { node: hub.metrics.node(), every_secs, samples }))
 }

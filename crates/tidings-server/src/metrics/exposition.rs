@@ -216,9 +216,9 @@ impl Page<'_> {
             &start_secs,
         )?;
         self.gauge("process_uptime", "How long it runs", seconds, &reading.uptime_secs)?;
-        let help = "The version that runs";
+        let help = "The version that runs, and what the node is called";
         let mut metric = self.encoder.encode_descriptor("build", help, None, MetricType::Info)?;
-        metric.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
+        metric.encode_info(&[("version", env!("CARGO_PKG_VERSION")), ("node", &reading.node)])
     }
 
     fn gauge(

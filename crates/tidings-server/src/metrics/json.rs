@@ -1,6 +1,7 @@
 //! The counts as JSON: `GET /api/admin/sse-metrics`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,6 +18,9 @@ const OTHERS: &str = "(other)";
 /// What a node has done since it was started.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SseMetrics {
+    /// Which node.
+    #[schema(value_type = String)]
+    node: Arc<str>,
     /// When this was read, RFC 3339.
     timestamp: String,
     metrics: Counted,
@@ -103,6 +107,7 @@ impl SseMetrics {
         let errors: BTreeMap<_, _> = reading.errors().filter(|(_, count)| *count > 0).collect();
         let opened = sum(&reading.opened);
         Self {
+            node: Arc::clone(&reading.node),
             timestamp: rfc_3339(reading.unix_ms),
             metrics: Counted {
                 connections: Connections {

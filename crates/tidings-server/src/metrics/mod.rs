@@ -20,7 +20,7 @@ mod times;
 mod vitals;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidings_hub::{Gap, StoredEvent};
 
@@ -110,6 +110,8 @@ pub(crate) struct Work {
 #[derive(Debug)]
 pub(crate) struct Metrics {
     clock: Clock,
+    /// What the node is called.
+    node: Arc<str>,
     since_unix_ms: u64,
     /// Streams that began, by how their reader proved who it is.
     opened: Named,
@@ -140,15 +142,17 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// For a node with so many delivery threads, these codes of refusals, and traces of some flights.
+    /// For a node of this name with so many delivery threads, these codes of refusals, and traces of some flights.
     pub(crate) fn new(
         clock: Clock,
+        node: Arc<str>,
         shards: usize,
         codes: &'static [&'static str],
         traces: Traces,
     ) -> Self {
         Self {
             clock,
+            node,
             since_unix_ms: clock.now().unix_ms,
             opened: Named::new(METHODS),
             closed: Named::new(Outcome::NAMES),
@@ -174,6 +178,10 @@ impl Metrics {
     }
 
     /// The clock that times are counted by.
+    pub(crate) fn node(&self) -> Arc<str> {
+        Arc::clone(&self.node)
+    }
+
     pub(crate) fn now_ns(&self) -> u64 {
         self.clock.uptime_ns()
     }
@@ -269,7 +277,7 @@ impl Metrics {
 #[cfg(test)]
 impl Default for Metrics {
     fn default() -> Self {
-        Self::new(Clock::start(), 0, &[], Traces::default())
+        Self::new(Clock::start(), "".into(), 0, &[], Traces::default())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The counts that a dashboard follows, of one moment: few and cheap enough to be read every second.
 //! What lies between two of them is a [`Sample`].
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
@@ -13,6 +14,7 @@ use super::{LogReading, Metrics, Outcome};
 /// What a node has counted up to a moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Pulse {
+    node: Arc<str>,
     unix_ms: u64,
     uptime_ns: u64,
     active: u64,
@@ -33,6 +35,9 @@ pub(crate) struct Pulse {
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Sample {
+    /// Which node.
+    #[schema(value_type = String)]
+    node: Arc<str>,
     /// The end of the span, in milliseconds since the Unix epoch.
     timestamp: u64,
     connections: Connections,
@@ -120,6 +125,7 @@ impl Metrics {
         let is_error = |(name, _): &(&'static str, u64)| Outcome::ERRORS.contains(name);
         let failed: Vec<_> = self.closed.read().into_iter().filter(is_error).collect();
         Pulse {
+            node: Arc::clone(&self.node),
             unix_ms: self.clock.now().unix_ms,
             uptime_ns: self.clock.uptime_ns(),
             active: self.active.load(Ordering::Relaxed),
@@ -160,6 +166,7 @@ impl Sample {
             |before: u64, after: u64| Count { total: after, per_sec: per_sec(before, after) };
         let cpu = earlier.process.cpu_secs.zip(now.process.cpu_secs);
         Self {
+            node: Arc::clone(&now.node),
             timestamp: now.unix_ms,
             connections: Connections { active: now.active, peak: now.peak, total: now.opened },
             events: Events {

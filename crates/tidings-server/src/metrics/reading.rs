@@ -50,6 +50,7 @@ pub(super) type Counts = Vec<(&'static str, u64)>;
 /// All there is to be told.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reading {
+    pub(super) node: Arc<str>,
     pub(super) unix_ms: u64,
     pub(super) since_unix_ms: u64,
     pub(super) uptime_secs: f64,
@@ -94,6 +95,7 @@ impl Metrics {
         };
         let lags = self.lags.iter().map(|lag| lag.load(Ordering::Relaxed));
         Reading {
+            node: self.node(),
             unix_ms: now.unix_ms,
             since_unix_ms: self.since_unix_ms,
             uptime_secs: self.clock.runs_for().as_secs_f64(),

@@ -22,7 +22,13 @@ fn series(text: &str) -> Vec<String> {
 /// Those of a node with two delivery threads.
 fn metrics() -> Metrics {
     let clock = crate::clock::Clock::start();
-    Metrics::new(clock, 2, crate::http::Problem::CODES, crate::traces::Traces::default())
+    Metrics::new(
+        clock,
+        "node".into(),
+        2,
+        crate::http::Problem::CODES,
+        crate::traces::Traces::default(),
+    )
 }
 
 #[test]

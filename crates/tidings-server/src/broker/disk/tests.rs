@@ -41,7 +41,7 @@ impl Node {
         let hub = Arc::new(Mutex::new(Hub::new(Epoch::from_random(1), bounds)));
         let revoked = Arc::new(Mutex::new(Vec::new()));
         let clock = Clock::start();
-        let metrics = Arc::new(Metrics::new(clock, 0, &[], Traces::default()));
+        let metrics = Arc::new(Metrics::new(clock, "node".into(), 0, &[], Traces::default()));
         let heard = Arc::clone(&revoked);
         let on_revoked = Box::new(move |revocation| heard.lock().unwrap().push(revocation));
         let replica = Replica::new(Arc::clone(&hub), clock, metrics, Box::new(|_| {}), on_revoked);

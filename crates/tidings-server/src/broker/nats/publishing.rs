@@ -14,7 +14,7 @@ use tidings_hub::{Cursor, Position};
 use tokio::time::{Instant, timeout_at};
 
 use super::super::idempotency::Seen;
-use super::super::{Failure, IdempotencyKey, Outcome, Publication, record};
+use super::super::{APPLIED_WITHIN, Failure, IdempotencyKey, Outcome, Publication, record};
 use super::departures::Departure;
 use super::layout::Kind;
 use super::session::Session;
@@ -105,6 +105,13 @@ async fn publish_together(
     }
     if failed > 0 {
         shared.replica.metrics.append_failed(failed);
+    }
+    let newest = outcomes.iter().rev().find_map(|outcome| match outcome {
+        Outcome::Stored(cursor) => Some(*cursor),
+        Outcome::Conflict | Outcome::Failed(_) => None,
+    });
+    if let Some(newest) = newest {
+        shared.replica.reach(newest, APPLIED_WITHIN).await;
     }
     outcomes
 }

@@ -108,3 +108,21 @@ async fn every_metric_is_documented_and_nothing_else_is() {
         .collect();
     assert_eq!(unknown, Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_view_says_which_node_it_is_of() {
+    for (setting, name) in [(Some("live-1"), Some("live-1")), (None, None)] {
+        let settings: Vec<_> = setting.map(|name| ("NODE_NAME", name)).into_iter().collect();
+        let server = Server::start(&settings);
+        let api = Api::new(&server.url());
+        let node = |text: &str| {
+            let json: serde_json::Value = serde_json::from_str(text).unwrap();
+            json["node"].as_str().unwrap().to_owned()
+        };
+        let found = node(&get(&api, "/api/admin/sse-metrics").await);
+        assert_eq!(node(&get(&api, "/api/admin/stats").await), found);
+        let text = get(&api, "/metrics").await;
+        assert!(text.contains(&format!("node=\"{found}\"")), "{text}");
+        assert!(name.map_or(found.len() > 5, |name| name == found), "{found}");
+    }
+}
