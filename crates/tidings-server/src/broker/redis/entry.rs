@@ -1,4 +1,5 @@
-//! One entry of the log as Redis has it: a position as its id, who put it there, and what it is.
+//! What the log has at each position, as Redis has it: who put it there, and what it is. An entry of the
+//! stream has what was published at once; its id is the position of the last of that.
 
 use redis::Value;
 use tidings_hub::Position;
@@ -27,7 +28,7 @@ impl Mark {
     }
 }
 
-/// An entry.
+/// What is at one position.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) position: Position,
@@ -45,18 +46,22 @@ pub(super) enum Content {
     Other,
 }
 
-/// The entries of an `XRANGE`.
+/// What is in an `XRANGE`.
 pub(super) fn entries(range: Value) -> Result<Vec<Entry>, Cause> {
+    let mut found = Vec::new();
     match range {
-        Value::Nil => Ok(Vec::new()),
+        Value::Nil => {}
         Value::Array(entries) => {
-            entries.into_iter().map(|entry| read(entry).ok_or(MALFORMED)).collect()
+            for entry in entries {
+                read(entry, &mut found).ok_or(MALFORMED)?;
+            }
         }
-        _ => Err(MALFORMED),
+        _ => return Err(MALFORMED),
     }
+    Ok(found)
 }
 
-/// The entries of an `XREAD` of one stream.
+/// What is in an `XREAD` of one stream.
 pub(super) fn news(answer: Value) -> Result<Vec<Entry>, Cause> {
     let Value::Array(mut streams) = answer else { return Ok(Vec::new()) };
     match streams.pop() {
@@ -67,23 +72,33 @@ pub(super) fn news(answer: Value) -> Result<Vec<Entry>, Cause> {
 
 const MALFORMED: Cause = Cause::Answer("an entry of the log");
 
-fn read(entry: Value) -> Option<Entry> {
+/// What an entry has, after what is there already.
+fn read(entry: Value, found: &mut Vec<Entry>) -> Option<()> {
     let Value::Array(parts) = entry else { return None };
     let [id, fields]: [Value; 2] = parts.try_into().ok()?;
-    let (position, _) = text(id)?.split_once('-').map(|(a, b)| (a.to_owned(), b.to_owned()))?;
-    let position = Position::new(position.parse().ok()?);
+    let last: u64 = text(id)?.split_once('-')?.0.parse().ok()?;
     let Value::Array(fields) = fields else { return None };
+    let first = found.len();
     let mut fields = fields.into_iter();
-    let (mut mark, mut content) = (Mark::default(), Content::Other);
     while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
-        match text(name)?.as_str() {
-            "n" => mark = Mark(text(value)?),
-            "e" => content = Content::Event(text(value)?),
-            "r" => content = Content::Revocation(text(value)?),
-            _ => {}
-        }
+        let content = match text(name)?.as_str() {
+            "n" => {
+                let (mark, content) = (Mark(text(value)?), Content::Other);
+                found.push(Entry { position: Position::START, mark, content });
+                continue;
+            }
+            "e" => Content::Event(text(value)?),
+            "r" => Content::Revocation(text(value)?),
+            _ => continue,
+        };
+        found[first..].last_mut()?.content = content;
     }
-    Some(Entry { position, mark, content })
+    let count = u64::try_from(found.len() - first).ok()?;
+    let positions = last.checked_sub(count)? + 1..=last;
+    for (entry, position) in found[first..].iter_mut().zip(positions) {
+        entry.position = Position::new(position);
+    }
+    (count > 0).then_some(())
 }
 
 fn text(value: Value) -> Option<String> {
@@ -105,6 +120,29 @@ mod tests {
         assert_eq!(mark.of("k7q2"), Some((5, 1234)));
         assert_eq!(mark.of("k7q"), None);
         assert_eq!(Mark::default().of("k7q2"), None);
+    }
+
+    #[test]
+    fn what_was_published_at_once_has_positions_up_to_the_id() {
+        let bulk = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let entry = |id: &str, fields: &[&str]| {
+            let fields = fields.iter().map(|field| bulk(field)).collect();
+            Value::Array(vec![bulk(id), Value::Array(fields)])
+        };
+        let range = Value::Array(vec![
+            entry("7-0", &["n", "a.1.2", "e", "1", "n", "a.2.2", "r", "2", "n", "b.1.1", "e", "3"]),
+            entry("8-0", &["n", "", "b", "k7q2m9x1"]),
+        ]);
+        let found = entries(range).unwrap();
+        let positions: Vec<_> = found.iter().map(|entry| entry.position.get()).collect();
+        assert_eq!(positions, [5, 6, 7, 8]);
+        let marks: Vec<_> = found.iter().map(|entry| entry.mark.as_str()).collect();
+        assert_eq!(marks, ["a.1.2", "a.2.2", "b.1.1", ""]);
+        assert!(matches!(&found[1].content, Content::Revocation(json) if json == "2"));
+        assert!(matches!(&found[3].content, Content::Other));
+        for fields in [&[][..], &["e", "1"], &["n", "a", "e", "1", "n", "b", "e", "2"]] {
+            assert!(entries(Value::Array(vec![entry("1-0", fields)])).is_err(), "{fields:?}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use redis::{Cmd, RedisResult, cmd};
 #[derive(Debug)]
 pub(super) struct Scripts {
     greet: String,
+    append: String,
     publish: String,
     beat: String,
     take: String,
@@ -17,19 +18,24 @@ pub(super) struct Scripts {
 impl Scripts {
     /// Makes them known to a server.
     pub(super) async fn load(connection: &mut MultiplexedConnection) -> RedisResult<Self> {
-        let (greet, publish, beat, take, admit) = redis::pipe()
+        let (greet, append, publish, beat, take, admit) = redis::pipe()
             .add_command(loading(include_str!("scripts/greet.lua")))
+            .add_command(loading(include_str!("scripts/append.lua")))
             .add_command(loading(include_str!("scripts/publish.lua")))
             .add_command(loading(include_str!("scripts/beat.lua")))
             .add_command(loading(include_str!("scripts/take.lua")))
             .add_command(loading(include_str!("scripts/admit.lua")))
             .query_async(connection)
             .await?;
-        Ok(Self { greet, publish, beat, take, admit })
+        Ok(Self { greet, append, publish, beat, take, admit })
     }
 
     pub(super) fn greet(&self, keys: &[&str]) -> Cmd {
         call(&self.greet, keys, &[])
+    }
+
+    pub(super) fn append(&self, keys: &[&str]) -> Cmd {
+        call(&self.append, keys, &[])
     }
 
     /// `more` are the keys of idempotency.

@@ -18,8 +18,8 @@ use super::failure::Cause;
 use super::session::Session;
 use super::shared::Shared;
 
-/// Entries read at once.
-const READ_AT_ONCE_MAX: usize = 512;
+/// Entries read at once, each of which has what was published at once: up to a megabyte.
+const READ_AT_ONCE_MAX: usize = 64;
 /// How long Redis waits for news before it says that there is none. It is what shows that it is there.
 const WAITS_MS: u64 = 1000;
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use redis::Value;
+use redis::{Cmd, Value};
 use tidings_hub::{Cursor, Position};
 use tokio::sync::mpsc;
 
 use super::super::Failure;
 use super::entry::Mark;
 use super::failure::{Cause, judge};
-use super::queue::{Answer, Answers, Kind, Request};
+use super::queue::{Answer, Answers, Item, Kind, Request};
 use super::session::Session;
 use super::shared::Shared;
 
@@ -69,42 +69,22 @@ fn gather(first: Request, requests: &mut mpsc::Receiver<Request>) -> Vec<Request
 
 /// One call, and its answers to whom they belong. An error ends the session.
 async fn publish(shared: &Shared, session: &Session, batch: Vec<Request>) -> Result<(), Cause> {
-    let names = &shared.names;
-    let mut keys = Vec::new();
     let mut marks = Vec::new();
-    let items = || batch.iter().flat_map(|request| &request.items);
-    for item in items() {
-        keys.extend(item.key.as_ref().map(|key| names.key(key)));
+    for item in batch.iter().flat_map(|request| &request.items) {
         let number = shared.number();
         marks.push(Mark::new(&shared.node, number, item.received_ns));
         shared.passages.put(number, &item.passage);
     }
-    let fixed = [names.log.as_str(), names.meta.as_str(), names.revoked.as_str()];
-    let mut call = session.scripts.publish(&fixed, &keys);
-    call.arg(session.epoch.as_str()).arg(shared.events_max).arg(shared.key_window_ms);
-    let mut key_number = 0;
-    for (item, mark) in items().zip(&marks) {
-        match &item.kind {
-            Kind::Event(_) => call.arg("e"),
-            Kind::Revocation(_) => call.arg("r"),
-        };
-        call.arg(mark.as_str()).arg(&item.record);
-        match (&item.key, &item.kind) {
-            (Some(key), _) => {
-                key_number += 1;
-                call.arg(key_number).arg(&key.fingerprint[..16]).arg(key.index);
-            }
-            (None, Kind::Revocation(until_ms)) => {
-                call.arg(0).arg(until_ms).arg(0);
-            }
-            (None, Kind::Event(_)) => {
-                call.arg(0).arg("").arg(0);
-            }
-        }
-    }
+    let is_plain = |item: &Item| item.key.is_none() && matches!(item.kind, Kind::Event(_));
+    let are_plain = batch.iter().flat_map(|request| &request.items).all(is_plain);
+    let call = if are_plain {
+        append_call(shared, session, &batch, &marks)
+    } else {
+        publish_call(shared, session, &batch, &marks)
+    };
     let answer = call.query_async::<Vec<Value>>(&mut session.commands.clone()).await;
     let answers = match answer {
-        Ok(values) => match read(values, session) {
+        Ok(values) => match read(values, session, are_plain.then_some(marks.len())) {
             Ok(answers) => answers,
             Err(cause) => {
                 // Of another log, nothing was stored in it.
@@ -153,13 +133,56 @@ async fn publish(shared: &Shared, session: &Session, batch: Vec<Request>) -> Res
     Ok(())
 }
 
+/// Of events that need nothing but a place.
+fn append_call(shared: &Shared, session: &Session, batch: &[Request], marks: &[Mark]) -> Cmd {
+    let names = &shared.names;
+    let mut call = session.scripts.append(&[names.log.as_str(), names.meta.as_str()]);
+    call.arg(session.epoch.as_str()).arg(shared.events_max);
+    for (item, mark) in batch.iter().flat_map(|request| &request.items).zip(marks) {
+        call.arg("n").arg(mark.as_str()).arg("e").arg(&item.record);
+    }
+    call
+}
+
+/// Of anything.
+fn publish_call(shared: &Shared, session: &Session, batch: &[Request], marks: &[Mark]) -> Cmd {
+    let names = &shared.names;
+    let items = || batch.iter().flat_map(|request| &request.items);
+    let keys: Vec<_> = items().filter_map(|item| Some(names.key(item.key.as_ref()?))).collect();
+    let fixed = [names.log.as_str(), names.meta.as_str(), names.revoked.as_str()];
+    let mut call = session.scripts.publish(&fixed, &keys);
+    call.arg(session.epoch.as_str()).arg(shared.events_max).arg(shared.key_window_ms);
+    let mut key_number = 0;
+    for (item, mark) in items().zip(marks) {
+        match &item.kind {
+            Kind::Event(_) => call.arg("e"),
+            Kind::Revocation(_) => call.arg("r"),
+        };
+        call.arg(mark.as_str()).arg(&item.record);
+        match (&item.key, &item.kind) {
+            (Some(key), _) => {
+                key_number += 1;
+                call.arg(key_number).arg(&key.fingerprint[..16]).arg(key.index);
+            }
+            (None, Kind::Revocation(until_ms)) => {
+                call.arg(0).arg(until_ms).arg(0);
+            }
+            (None, Kind::Event(_)) => {
+                call.arg(0).arg("").arg(0);
+            }
+        }
+    }
+    call
+}
+
 fn give_up(batch: Vec<Request>, failure: Failure) {
     for request in batch {
         request.answer(Err(failure));
     }
 }
 
-fn read(values: Vec<Value>, session: &Session) -> Result<Vec<Answer>, Cause> {
+/// The answers of a call. One of so many that need nothing but a place says where the first is.
+fn read(values: Vec<Value>, session: &Session, plain: Option<usize>) -> Result<Vec<Answer>, Cause> {
     const MALFORMED: Cause = Cause::Answer("what became of publications");
     let mut values = values.into_iter();
     match values.next() {
@@ -180,5 +203,14 @@ fn read(values: Vec<Value>, session: &Session) -> Result<Vec<Answer>, Cause> {
         }
         _ => Err(MALFORMED),
     };
-    values.map(answer).collect()
+    let Some(count) = plain else { return values.map(answer).collect() };
+    match values.next().map(answer).transpose()? {
+        Some(Answer::Stored(first)) => {
+            let positions = (0..count as u64).map(|after| first.position.get() + after);
+            let cursors =
+                positions.map(|position| Cursor { position: Position::new(position), ..first });
+            Ok(cursors.map(Answer::Stored).collect())
+        }
+        _ => Err(MALFORMED),
+    }
 }

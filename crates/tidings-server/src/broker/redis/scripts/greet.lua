@@ -58,11 +58,14 @@ if vouches then
   if claimed > tonumber(position) then
     return begin()
   end
-  local id = string.format('%.0f', claimed) .. '-0'
-  local found = redis.call('XRANGE', log, id, id)[1]
-  -- What is not there any more was trimmed: the log has gone on since.
-  if found and found[2][2] ~= mark then
-    return begin()
+  -- The entry that has this position, if it was not trimmed: the log has gone on since.
+  local found = redis.call('XRANGE', log, string.format('%.0f-0', claimed), '+', 'COUNT', 1)[1]
+  if found then
+    local last, fields = tonumber(string.match(found[1], '^%d+')), found[2]
+    local number = #fields / 4 - (last - claimed)
+    if number >= 1 and fields[4 * (number - 1) + 2] ~= mark then
+      return begin()
+    end
   end
 end
 if state[3] == run then

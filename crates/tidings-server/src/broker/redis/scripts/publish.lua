@@ -1,5 +1,6 @@
 -- Gives each publication the next position and stores it, unless its key was used before. All or
--- nothing of each; nothing of any where the log is not the one that the node knows.
+-- nothing of each; nothing of any where the log is not the one that the node knows. The log has them as
+-- `append` puts them there.
 --
 -- KEYS: log, meta, revoked, and then the keys of idempotency.
 -- ARGV: epoch, events kept, milliseconds a key is kept, and six for each publication: its kind, its
@@ -9,19 +10,33 @@
 -- Answers with the epoch there is, and for each publication its position, or the cursor that its key
 -- was answered with before, or -1 where the key was used for something else.
 local log, meta, revoked = KEYS[1], KEYS[2], KEYS[3]
-local epoch, events_max, window_ms = ARGV[1], ARGV[2], ARGV[3]
+local epoch, events_max, window_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local state = redis.call('HMGET', meta, 'epoch', 'position')
 if state[1] ~= epoch or redis.call('EXISTS', log) == 0 then
   return { state[1] ~= epoch and state[1] or '' }
 end
 local position = tonumber(state[2])
 local answers = { epoch }
+-- As many as Lua can hand on at once, with room to spare.
+local FIELDS_MAX = 4000
+local fields = {}
 
-local function append(mark, field, record)
+local function store()
+  if #fields > 0 then
+    redis.call('XADD', log, string.format('%.0f-0', position), unpack(fields))
+    fields = {}
+  end
+end
+
+local function append(mark, kind, record)
+  if #fields == FIELDS_MAX then
+    store()
+  end
   position = position + 1
-  local id = string.format('%.0f', position)
-  redis.call('XADD', log, id .. '-0', 'n', mark, field, record)
-  return id
+  local filled = #fields
+  fields[filled + 1], fields[filled + 2] = 'n', mark
+  fields[filled + 3], fields[filled + 4] = kind, record
+  return string.format('%.0f', position)
 end
 
 for at = 4, #ARGV, 6 do
@@ -55,7 +70,10 @@ for at = 4, #ARGV, 6 do
 end
 
 if position ~= tonumber(state[2]) then
+  store()
   redis.call('HSET', meta, 'position', string.format('%.0f', position))
-  redis.call('XTRIM', log, 'MAXLEN', '~', events_max)
+  if position > events_max then
+    redis.call('XTRIM', log, 'MINID', '~', string.format('%.0f', position - events_max + 1))
+  end
 end
 return answers
