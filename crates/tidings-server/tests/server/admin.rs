@@ -543,6 +543,7 @@ async fn the_numbers_are_on_a_stream_of_their_own_and_in_the_history() {
         };
         let members: Vec<_> = sample.as_object().unwrap().keys().map(String::as_str).collect();
         let expected = [
+            "node",
             "timestamp",
             "connections",
             "events",
