@@ -288,7 +288,7 @@ fn settle(folder: &Folder, durability: Durability, now_ms: u64) -> anyhow::Resul
             }
             Verdict::Lost(findings) => {
                 for finding in &findings {
-                    error!(place = finding.place, "the log is damaged: it {}", finding.what);
+                    error!("the log is damaged: {}: {}", finding.place, finding.what);
                 }
                 let epoch = new_epoch();
                 // First of all: whatever comes next, nobody goes on in the old epoch.
