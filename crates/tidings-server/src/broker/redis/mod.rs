@@ -23,16 +23,15 @@ mod writer;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use redis::cmd;
 use tidings_hub::{Cursor, Event, Position};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use super::{Failure, Outcome, Publication, Replica};
+use super::{APPLIED_WITHIN, Failure, Outcome, Publication, Replica};
 use crate::config::{BrokerUrl, Config};
 use crate::delivery::{AdmissionBounds, Full};
 use crate::limits::{LIMIT_MAX, Quota, SharedKey, Verdict};
@@ -45,9 +44,6 @@ pub(crate) use seats::Seat;
 
 /// Requests that may wait to be sent.
 const REQUESTS_MAX: usize = 4096;
-/// How long a publisher waits for this node to have what is stored, so that whoever has the answer finds
-/// the event here too.
-const APPLIED_WITHIN: Duration = Duration::from_millis(250);
 const NANOS_PER_MICRO: u64 = 1000;
 const MICROS_PER_SEC: u64 = 1_000_000;
 
@@ -118,7 +114,7 @@ impl Redis {
         };
         let outcomes = answers.into_iter().map(outcome).collect();
         if let Some(newest) = newest {
-            self.applied(newest, APPLIED_WITHIN).await;
+            self.shared.replica.reach(newest, APPLIED_WITHIN).await;
         }
         outcomes
     }
@@ -150,7 +146,7 @@ impl Redis {
             return Err("its log is gone");
         };
         let cursor = Cursor { epoch, position: Position::new(position) };
-        self.applied(cursor, self.shared.timeout).await;
+        self.shared.replica.reach(cursor, self.shared.timeout).await;
         Ok(cursor)
     }
 
@@ -228,14 +224,6 @@ impl Redis {
             // It was sent, and is answered or given up within its own time.
             Err(_) => waiting.answers.await.unwrap_or(Err(Failure::Unknown)),
         }
-    }
-
-    /// Waits, for so long, until this node has come to a cursor.
-    async fn applied(&self, cursor: Cursor, patience: Duration) {
-        let mut applied = self.shared.applied.subscribe();
-        let is_there =
-            |newest: &Cursor| newest.epoch != cursor.epoch || newest.position >= cursor.position;
-        let _ = timeout(patience, applied.wait_for(is_there)).await;
     }
 }
 

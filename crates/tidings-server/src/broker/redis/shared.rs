@@ -38,8 +38,6 @@ pub(super) struct Shared {
     pub(super) key_window_ms: u64,
     /// None while Redis is not there.
     pub(super) session: watch::Sender<Option<Arc<Session>>>,
-    /// How far this node has come.
-    pub(super) applied: watch::Sender<Cursor>,
     pub(super) seats: Arc<Seats>,
     pub(super) passages: Passages,
     claimed: Mutex<Option<Claim>>,
@@ -69,7 +67,6 @@ impl Shared {
         }
         let names = Names::new(&settings.prefix);
         let dialer = Dialer::new(url, settings, names.meta.clone())?;
-        let applied = watch::Sender::new(replica.newest());
         Ok(Self {
             replica,
             dialer,
@@ -80,7 +77,6 @@ impl Shared {
             events_max: settings.events_max,
             key_window_ms: config.idempotency.window_secs * 1000,
             session: watch::Sender::new(None),
-            applied,
             seats: Arc::default(),
             passages: Passages::default(),
             claimed: Mutex::default(),

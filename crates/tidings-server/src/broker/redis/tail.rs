@@ -53,7 +53,6 @@ pub(super) async fn enter(
     }
     let newest = shared.replica.newest();
     shared.claim(newest, super::entry::Mark::default());
-    shared.applied.send_replace(newest);
     Ok(())
 }
 
@@ -169,7 +168,6 @@ fn take_in(shared: &Shared, epoch: Epoch, entries: Vec<Entry>, audience: Audienc
         replica.skip_to(newest);
         let cursor = Cursor { epoch, position: newest };
         shared.claim(cursor, mark);
-        shared.applied.send_replace(cursor);
     }
     has_hole
 }
@@ -178,7 +176,6 @@ fn begin_after_hole(shared: &Shared, cursor: Cursor) {
     let newest = shared.replica.newest();
     warn!(from = %newest, to = %cursor, "events were trimmed in Redis before this node had read them");
     shared.replica.begin_again(cursor);
-    shared.applied.send_replace(cursor);
 }
 
 /// Follows all revocations there are.
